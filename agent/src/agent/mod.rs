@@ -1,0 +1,296 @@
+//! The whole agent as one value: opens what it keeps, starts its threads, passes settings on, and ends them in the
+//! reverse order. Knows who is connected to whom, and nothing of what they do.
+
+mod notify;
+mod settings;
+mod threads;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+pub use settings::Live;
+use threads::{Net, Thread};
+
+use crate::artifacts::Artifacts;
+use crate::board::Board;
+use crate::compile::Compiler;
+use crate::config::{Config, NodeId};
+use crate::desired::{Defaults, Instances, Isolation};
+use crate::engine::Runtime;
+use crate::fetch::Fetcher;
+use crate::http::Service;
+use crate::http::local::LocalDoor;
+use crate::hub::Connection;
+use crate::metrics::Metrics;
+use crate::mqtt;
+use crate::outbox::Outbox;
+use crate::prepare::Preparer;
+use crate::reconciler::Reconciler;
+use crate::reporter::Reporter;
+use crate::seal::Sealer;
+use crate::serving::Serving;
+use crate::state_dir::StateDir;
+use crate::store::Store;
+use crate::twin::Twin;
+use crate::workers::Workers;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Messages from the hub, and reports to it, that may wait between two threads.
+const MESSAGES: usize = 16;
+/// Of the time to stop, what is kept for saying goodbye to the broker.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A running agent. Dropped without [`Agent::stop`], it ends without waiting for anyone.
+pub struct Agent {
+    node: NodeId,
+    live: Live,
+    shutdown_timeout: Duration,
+    address: Option<SocketAddr>,
+    board: Arc<Board>,
+    connection: watch::Receiver<Connection>,
+    workers: Arc<Workers>,
+    stop_doors: watch::Sender<bool>,
+    stop_mqtt: watch::Sender<Option<tokio::time::Instant>>,
+    public: Option<JoinHandle<()>>,
+    local: Vec<LocalDoor>,
+    mqtt: JoinHandle<()>,
+    twin: Thread,
+    reconciler: Thread,
+    net: Net,
+}
+
+impl Agent {
+    /// Starts an agent; when this returns, its doors are open. It is ready once what is on the device is applied.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        if rustls::crypto::ring::default_provider().install_default().is_err() {
+            log::debug!("a TLS provider is installed already");
+        }
+        let state = StateDir::open(&config.cache_dir).context("cache_dir")?;
+        let node = match &config.node_id {
+            Some(node) => node.clone(),
+            None => state.node_id()?,
+        };
+        log::info!(
+            "twinlet {VERSION}, node {node} in {}, state in {}",
+            config.pop_id,
+            state.path().display()
+        );
+        let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
+        if let Some(aside) = aside {
+            log::error!("the database could not be opened; it is kept as {}", aside.display());
+        }
+        let store = Arc::new(store);
+        let metrics = Metrics::new(VERSION)?;
+        let board = Arc::new(Board::default());
+        let net = Net::start()?;
+        let handle = net.handle().clone();
+        let workers = Arc::new(Workers::new(config.guests.max_workers, config.http.queue, handle.clone()));
+        let serving = Arc::new(Serving::default());
+        let outbox = Arc::new(Outbox::new(config.outbox_bytes));
+
+        let twin = Twin::restore(defaults(config), store.clone(), board.clone(), metrics.clone());
+        let desired = twin.subscribe();
+        let reconciler = Reconciler {
+            preparer: Preparer {
+                fetcher: Fetcher::new(config.fetch.clone()),
+                artifacts: Artifacts::open(state.path()).context("the artifacts in cache_dir")?,
+                compiler: Compiler::new(&config.guests)?,
+                sealer: Sealer::new(&state.device_key()?),
+                store,
+                runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
+                workers: workers.clone(),
+                board: board.clone(),
+                outbox: outbox.clone(),
+                metrics: metrics.clone(),
+            },
+            serving: serving.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            cache_bytes: config.cache_bytes,
+            runtime: handle.clone(),
+            progress: Arc::new(AtomicU64::new(0)),
+        };
+        let progress = reconciler.progress.clone();
+        let of_reconciler = desired.clone();
+        let reconciler = Thread::start("reconciler", move || reconciler.run(of_reconciler))?;
+
+        let service = Service::new(serving.clone(), workers.clone(), metrics.clone(), board.clone());
+        let (stop_doors, doors_stop) = watch::channel(false);
+        let doors = open_doors(config, &handle, &Arc::new(service), doors_stop)?;
+
+        let (inbound, of_twin) = mpsc::channel(MESSAGES);
+        let (publish, to_publish) = mpsc::channel(MESSAGES);
+        let (connected, connection) = watch::channel(Connection::Down { error: None });
+        let counters = Arc::new(mqtt::Counters::default());
+        let (live, followed) = Live::new(config);
+        let (stop_mqtt, mqtt_stop) = watch::channel(None);
+        let links = mqtt::Links {
+            node: node.clone(),
+            inbound,
+            publish: to_publish,
+            outbox: outbox.clone(),
+            connection: connected,
+            counters: counters.clone(),
+        };
+        let mqtt = handle.spawn(mqtt::run(links, followed.mqtt, mqtt_stop));
+        let twin = Thread::start("twin", move || twin.run(of_twin))?;
+        let reporter = Reporter {
+            node: node.clone(),
+            pop_id: config.pop_id.clone(),
+            board: board.clone(),
+            metrics: metrics.clone(),
+            desired: desired.clone(),
+            interval: followed.heartbeat_interval,
+            connection: connection.clone(),
+            publish,
+        };
+        handle.spawn(reporter.run());
+        handle.spawn(settings::follow_log_level(followed.log_level, desired));
+        handle.spawn(settings::count_hub(connection.clone(), counters, outbox, metrics));
+        handle.spawn(notify::run(serving, board.clone(), connection.clone(), progress));
+        Ok(Self {
+            node,
+            live,
+            shutdown_timeout: config.shutdown_timeout,
+            address: doors.address,
+            board,
+            connection,
+            workers,
+            stop_doors,
+            stop_mqtt,
+            public: doors.public,
+            local: doors.local,
+            mqtt,
+            twin,
+            reconciler,
+            net,
+        })
+    }
+
+    /// The node's name, given or made.
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Where the public door listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// What is so.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// The state of the connection to the broker.
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.connection.clone()
+    }
+
+    /// The `net` runtime, for whoever must await something beside the agent.
+    pub fn handle(&self) -> &Handle {
+        self.net.handle()
+    }
+
+    /// Applies what can change while the agent runs.
+    pub fn reload(&mut self, config: &Config) {
+        self.live.reload(config);
+        self.shutdown_timeout = config.shutdown_timeout;
+    }
+
+    /// Ends in the order of the house: the doors let what was begun end, the hub is told, the threads are joined.
+    /// Says whether all that had begun was let end.
+    pub fn stop(self) -> bool {
+        notify::stopping();
+        let deadline = Instant::now() + self.shutdown_timeout;
+        self.stop_doors.send_replace(true);
+        let mut whole = match self.public {
+            Some(public) => {
+                let ended = async { tokio::time::timeout_at(deadline.into(), public).await };
+                self.net.handle().block_on(ended).is_ok()
+            }
+            None => true,
+        };
+        drop(self.local);
+        whole &= self.workers.stop(deadline);
+        if !whole {
+            log::warn!(
+                "some requests did not end within {} s and are cut off",
+                self.shutdown_timeout.as_secs()
+            );
+        }
+        let goodbye = Instant::now() + GOODBYE;
+        self.stop_mqtt.send_replace(Some(goodbye.into()));
+        let said = async { tokio::time::timeout_at((goodbye + GOODBYE).into(), self.mqtt).await };
+        if self.net.handle().block_on(said).is_err() {
+            log::warn!("the broker was not told");
+        }
+        // MQTT held the twin's messages, and the twin the reconciler's desired state: each ends the next.
+        for thread in [self.twin, self.reconciler] {
+            thread.join_by(goodbye + GOODBYE);
+        }
+        self.net.stop();
+        log::info!("stopped");
+        whole
+    }
+}
+
+/// What a function gets that does not say, from the device's configuration.
+fn defaults(config: &Config) -> Defaults {
+    Defaults {
+        instances: Instances {
+            min: config.instances.min,
+            max: config.instances.max,
+            idle_timeout: config.instances.idle_timeout,
+            isolation: Isolation::Reused,
+        },
+        max_memory_pages: config.guests.max_memory_pages,
+    }
+}
+
+struct Doors {
+    address: Option<SocketAddr>,
+    public: Option<JoinHandle<()>>,
+    local: Vec<LocalDoor>,
+}
+
+fn open_doors(
+    config: &Config,
+    handle: &Handle,
+    service: &Arc<Service>,
+    stop: watch::Receiver<bool>,
+) -> anyhow::Result<Doors> {
+    let max_body = config.http.max_body_bytes;
+    let socket = &config.local_socket;
+    let local = LocalDoor::open(socket, service.clone(), max_body)
+        .with_context(|| format!("the local socket {}", socket.display()))?;
+    let listen = config.http.listen;
+    #[cfg(feature = "public-door")]
+    {
+        let listener = handle
+            .block_on(tokio::net::TcpListener::bind(listen))
+            .with_context(|| format!("listening on {listen}"))?;
+        let address = listener.local_addr()?;
+        let limits = Arc::new(config.http.clone());
+        let public = handle.spawn(crate::http::public::serve(listener, service.clone(), limits, stop));
+        log::info!("listening on http://{address} and {}", socket.display());
+        Ok(Doors { address: Some(address), public: Some(public), local: vec![local] })
+    }
+    #[cfg(not(feature = "public-door"))]
+    {
+        drop((handle, stop));
+        let loopback = LocalDoor::open_loopback(listen, service.clone(), max_body)
+            .with_context(|| format!("listening on {listen}"))?;
+        let address = loopback.address();
+        log::info!("listening on http://{} and {}", address.unwrap_or(listen), socket.display());
+        Ok(Doors { address, public: None, local: vec![local, loopback] })
+    }
+}

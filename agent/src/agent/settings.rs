@@ -1,0 +1,107 @@
+//! The settings that can change while the agent runs, on their way to those who follow them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use log::LevelFilter;
+use tokio::sync::watch;
+
+use crate::config::{Config, Mqtt};
+use crate::desired::Desired;
+use crate::hub::Connection;
+use crate::metrics::Metrics;
+use crate::mqtt::Counters;
+use crate::outbox::Outbox;
+
+/// How often the broker's counters are copied to the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// Where changed settings are told.
+pub struct Live {
+    mqtt: watch::Sender<Arc<Mqtt>>,
+    heartbeat_interval: watch::Sender<Duration>,
+    log_level: watch::Sender<LevelFilter>,
+}
+
+/// Where they are followed.
+pub(super) struct Followed {
+    pub(super) mqtt: watch::Receiver<Arc<Mqtt>>,
+    pub(super) heartbeat_interval: watch::Receiver<Duration>,
+    pub(super) log_level: watch::Receiver<LevelFilter>,
+}
+
+impl Live {
+    pub(super) fn new(config: &Config) -> (Self, Followed) {
+        let (mqtt, of_mqtt) = watch::channel(Arc::new(config.mqtt.clone()));
+        let (heartbeat_interval, of_reporter) = watch::channel(config.heartbeat_interval);
+        let (log_level, of_log) = watch::channel(config.log_level);
+        let followed = Followed { mqtt: of_mqtt, heartbeat_interval: of_reporter, log_level: of_log };
+        (Self { mqtt, heartbeat_interval, log_level }, followed)
+    }
+
+    /// Tells what changed. A connection with certificates begins anew in any case: a rotated certificate stands
+    /// under the same name.
+    pub(super) fn reload(&self, config: &Config) {
+        let certificates = config.mqtt.ca_file.is_some() || config.mqtt.client_cert.is_some();
+        if certificates || **self.mqtt.borrow() != config.mqtt {
+            self.mqtt.send_replace(Arc::new(config.mqtt.clone()));
+        }
+        self.heartbeat_interval.send_if_modified(|interval| replace(interval, config.heartbeat_interval));
+        self.log_level.send_if_modified(|level| replace(level, config.log_level));
+    }
+}
+
+fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
+    let changed = *old != new;
+    *old = new;
+    changed
+}
+
+/// Logs at the level that the hub sets, or else the configuration, until the agent ends.
+pub(super) async fn follow_log_level(
+    mut configured: watch::Receiver<LevelFilter>,
+    mut desired: watch::Receiver<Arc<Desired>>,
+) {
+    loop {
+        let hub = desired.borrow_and_update().settings.log_level;
+        log::set_max_level(hub.unwrap_or(*configured.borrow_and_update()));
+        let changed = tokio::select! {
+            changed = configured.changed() => changed,
+            changed = desired.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the metrics of the broker's connection and the outbox, until the agent ends.
+pub(super) async fn count_hub(
+    mut connection: watch::Receiver<Connection>,
+    counters: Arc<Counters>,
+    outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
+) {
+    loop {
+        let is_up = matches!(*connection.borrow_and_update(), Connection::Up { .. });
+        metrics.mqtt_connected.set(i64::from(is_up));
+        let (waiting, refused) = outbox.counts();
+        metrics.outbox_messages.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        for (event, total) in [
+            ("connect", counters.connects.load(Relaxed)),
+            ("connect_failure", counters.connect_failures.load(Relaxed)),
+            ("message_in", counters.messages_in.load(Relaxed)),
+            ("oversize_dropped", counters.oversize_dropped.load(Relaxed)),
+            ("report_acked", counters.reports_acked.load(Relaxed)),
+            ("telemetry_acked", counters.telemetry_acked.load(Relaxed)),
+            ("telemetry_refused", refused),
+            ("unsendable_dropped", counters.unsendable_dropped.load(Relaxed)),
+        ] {
+            metrics.set_mqtt(event, total);
+        }
+        if let Ok(Err(_gone)) = tokio::time::timeout(COUNT_EVERY, connection.changed()).await {
+            return;
+        }
+    }
+}

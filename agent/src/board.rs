@@ -1,0 +1,201 @@
+//! Where everyone writes what is so: the reconciler its phases, functions their errors and reported values. The
+//! reporter and the doors read it. Knows nothing of how it is published.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tokio::sync::watch;
+use twinlet_host::ReportSink;
+use twinlet_host::twin::Error as ReportError;
+
+use crate::desired::FunctionId;
+use crate::status::{DesiredStatus, FunctionStatus, Phase, Status};
+
+/// Keys that one function may report.
+const MAX_REPORTED_KEYS: usize = 16;
+/// Characters of a `lastError`.
+const MAX_ERROR_CHARS: usize = 1_024;
+
+/// The one reported state.
+pub struct Board {
+    status: watch::Sender<Status>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        let status = Status {
+            last_desired_status: DesiredStatus::new(200, "nothing asked for yet"),
+            ..Status::default()
+        };
+        Self { status: watch::Sender::new(status) }
+    }
+}
+
+impl Board {
+    /// Follows every change; what changes quickly is seen only as it is last.
+    pub fn subscribe(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// What is so now.
+    pub fn now(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// What became of the last message that asked for something; `version` is the twin's, where it changed.
+    pub fn desired(&self, version: Option<u64>, status: DesiredStatus) {
+        self.status.send_if_modified(|all| {
+            let version = version.unwrap_or(all.last_desired_version);
+            let changed = all.last_desired_version != version || all.last_desired_status != status;
+            all.last_desired_version = version;
+            all.last_desired_status = status;
+            changed
+        });
+    }
+
+    /// The state of the last desired state, unless a message since has said something else.
+    pub fn settle(&self, version: u64, status: DesiredStatus) {
+        self.status.send_if_modified(|all| {
+            let ours = all.last_desired_version == version
+                && matches!(all.last_desired_status.code, 200 | 202 | 500);
+            let changed = ours && all.last_desired_status != status;
+            if changed {
+                all.last_desired_status = status;
+            }
+            changed
+        });
+    }
+
+    /// A function of this version has come so far.
+    pub fn phase(&self, id: &FunctionId, version: u64, phase: Phase) {
+        self.change(id, |function| {
+            if function.version != version || function.phase != phase {
+                function.since = unix_seconds();
+            }
+            function.version = version;
+            function.phase = phase;
+            if phase == Phase::Running {
+                function.serving_version = Some(version);
+                function.last_error = None;
+            }
+        });
+    }
+
+    /// A function's preparation failed, for now or until it changes; `tries` counts how often in a row.
+    pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, tries: u32) {
+        self.change(id, |function| {
+            function.phase = phase;
+            function.since = unix_seconds();
+            function.last_error = Some(cut(error));
+            function.restart_count = tries.saturating_sub(1);
+        });
+    }
+
+    /// An invocation of a function failed; it goes on serving.
+    pub fn invocation_failed(&self, id: &FunctionId, error: &str) {
+        let error = cut(error);
+        self.status.send_if_modified(|all| match all.functions.get_mut(id) {
+            Some(function) if function.last_error.as_ref() != Some(&error) => {
+                function.last_error = Some(error);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Forgets all functions but these.
+    pub fn keep_only(&self, known: impl Fn(&FunctionId) -> bool) {
+        self.status.send_if_modified(|all| {
+            let before = all.functions.len();
+            all.functions.retain(|id, _| known(id));
+            all.functions.len() < before
+        });
+    }
+
+    fn change(&self, id: &FunctionId, change: impl FnOnce(&mut FunctionStatus)) {
+        self.status.send_if_modified(|all| {
+            let function = all.functions.entry(id.clone()).or_insert_with(|| FunctionStatus {
+                version: 0,
+                serving_version: None,
+                phase: Phase::Pending,
+                last_error: None,
+                restart_count: 0,
+                since: unix_seconds(),
+                reported: serde_json::Map::new(),
+            });
+            let before = function.clone();
+            change(function);
+            *function != before
+        });
+    }
+}
+
+impl ReportSink for Board {
+    fn report(&self, function_id: &str, key: &str, value: Value) -> Result<(), ReportError> {
+        let mut outcome = Ok(());
+        self.status.send_if_modified(|all| {
+            let found = all.functions.iter_mut().find(|(id, _)| id.as_str() == function_id);
+            let Some((_, function)) = found else { return false };
+            let reported = &mut function.reported;
+            if value.is_null() {
+                return reported.remove(key).is_some();
+            }
+            if reported.len() >= MAX_REPORTED_KEYS && !reported.contains_key(key) {
+                let why = format!("{key}: a function reports at most {MAX_REPORTED_KEYS} keys");
+                outcome = Err(ReportError::TooLarge(why));
+                return false;
+            }
+            reported.insert(key.to_owned(), value.clone()).as_ref() != Some(&value)
+        });
+        outcome
+    }
+}
+
+/// Seconds since 1970 by the device's clock, which may be wrong.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn cut(error: &str) -> String {
+    error.chars().take(MAX_ERROR_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reported_keys_are_bounded_and_removable() {
+        let board = Board::default();
+        let id: FunctionId = "f".parse().unwrap();
+        board.phase(&id, 1, Phase::Running);
+        for n in 0..MAX_REPORTED_KEYS {
+            assert!(board.report("f", &format!("k{n}"), Value::from(n)).is_ok());
+        }
+        assert!(matches!(board.report("f", "more", Value::from(1)), Err(ReportError::TooLarge(_))));
+        assert!(board.report("f", "k0", Value::Null).is_ok());
+        assert!(board.report("f", "more", Value::from(1)).is_ok());
+    }
+
+    #[test]
+    fn readers_are_woken_only_by_a_change() {
+        let board = Board::default();
+        let id: FunctionId = "f".parse().unwrap();
+        board.phase(&id, 1, Phase::Running);
+        let mut reader = board.subscribe();
+        reader.mark_unchanged();
+        board.phase(&id, 1, Phase::Running);
+        assert!(!reader.has_changed().unwrap());
+        board.invocation_failed(&id, "trap");
+        assert!(reader.has_changed().unwrap());
+    }
+
+    #[test]
+    fn a_refused_message_is_not_covered_by_the_end_of_earlier_work() {
+        let board = Board::default();
+        board.desired(Some(3), DesiredStatus::new(202, "in progress"));
+        board.desired(None, DesiredStatus::new(400, "bad"));
+        board.settle(3, DesiredStatus::new(200, "applied"));
+        assert_eq!(board.now().last_desired_status.code, 400);
+    }
+}

@@ -1,0 +1,210 @@
+//! Builds the [`Config`] out of the merged layers, and checks what keys say together. It knows nothing of how a
+//! single text is read.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::layers::{Layers, Setting, merge};
+use super::problems::Problems;
+use super::reader::Reader;
+use super::{Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Secret, url};
+
+/// The longest path that a Unix socket can be bound to on Linux, in bytes.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// The most characters of `pop_id`, which stands in every heartbeat.
+const POP_ID_MAX: usize = 128;
+
+/// A configuration that remembers each value's text and source: for showing it, and for reloads.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The validated settings.
+    pub config: Config,
+    pub(super) settings: Vec<Setting>,
+}
+
+impl Resolved {
+    /// Merges the layers (default < file < environment < flag) and validates the result.
+    ///
+    /// # Errors
+    /// Every problem of every layer at once, each with its key and source.
+    pub fn from_layers(layers: Layers) -> Result<Self, Problems> {
+        let mut merged = merge(layers);
+        derive_local_socket(&mut merged.settings);
+        let mut reader = Reader { merged };
+        let config = reader.config();
+        Problems::check(reader.merged.problems)?;
+        Ok(Self { config, settings: reader.merged.settings })
+    }
+}
+
+/// `local_socket` stands in `cache_dir` unless a layer says otherwise.
+fn derive_local_socket(settings: &mut [Setting]) {
+    let text =
+        |name: &str| settings.iter().find(|setting| setting.key.name == name).and_then(|it| it.text.clone());
+    let socket = text("cache_dir").map(|dir| format!("{}/twinlet.sock", dir.trim_end_matches('/')));
+    if let Some(setting) = settings.iter_mut().find(|setting| setting.key.name == "local_socket") {
+        setting.text = setting.text.take().or(socket);
+    }
+}
+
+impl Reader {
+    fn config(&mut self) -> Config {
+        let cp_url = self.base_url("cp_url");
+        Config {
+            node_id: self.optional("node_id", |_, text| text.parse::<NodeId>().map_err(|e| e.to_string())),
+            pop_id: self.pop_id(),
+            cache_dir: self.path("cache_dir").unwrap_or_default(),
+            cache_bytes: self.gigabytes("cache_size_gb"),
+            local_socket: self.local_socket(),
+            heartbeat_interval: self.seconds("heartbeat_interval_secs"),
+            log_level: self
+                .parsed("log_level", "one of off, error, warn, info, debug, trace")
+                .unwrap_or(log::LevelFilter::Off),
+            shutdown_timeout: self.seconds("shutdown_timeout_secs"),
+            instances: self.instances(),
+            mqtt: self.mqtt(),
+            http: self.http(),
+            fetch: Fetch {
+                base_url: cp_url.clone(),
+                ca_file: self.path("artifact_ca_file"),
+                max_bytes: self.number("artifact_max_bytes"),
+                connect_timeout: self.seconds("fetch_connect_timeout_secs"),
+                stall_timeout: self.seconds("fetch_stall_timeout_secs"),
+            },
+            guests: Guests {
+                max_workers: self.number("max_workers"),
+                max_memory_pages: self.number("max_memory_pages"),
+                compile_timeout: self.seconds("compile_timeout_secs"),
+                compile_memory_bytes: self.number::<u64>("compile_memory_mb") << 20,
+            },
+            minio: Minio {
+                endpoint: self.base_url("minio_endpoint"),
+                access_key: self.text("minio_access_key").unwrap_or_default(),
+                secret_key: Secret::new(self.text("minio_secret_key").unwrap_or_default()),
+            },
+            outbox_bytes: self.number("outbox_bytes"),
+            cp_url,
+        }
+    }
+
+    fn base_url(&mut self, name: &str) -> String {
+        self.optional(name, |_, text| url::base(text)).unwrap_or_default()
+    }
+
+    fn pop_id(&mut self) -> String {
+        let short_enough = |text: &str| match text.chars().count() {
+            count if count > POP_ID_MAX => {
+                Err(format!("has {count} characters; at most {POP_ID_MAX} are accepted"))
+            }
+            _ => Ok(text.to_owned()),
+        };
+        self.optional("pop_id", |_, text| short_enough(text)).unwrap_or_default()
+    }
+
+    fn local_socket(&mut self) -> PathBuf {
+        let short_enough = |text: &str| match text.len() {
+            length if length > SOCKET_PATH_MAX => Err(format!(
+                "has {length} bytes, but the path of a Unix socket has at most {SOCKET_PATH_MAX}; set a shorter one"
+            )),
+            _ => Ok(PathBuf::from(text)),
+        };
+        self.optional("local_socket", |_, text| short_enough(text)).unwrap_or_default()
+    }
+
+    fn instances(&mut self) -> InstanceDefaults {
+        let min = self.number::<u32>("min_hot_instances");
+        let max = self.number::<u32>("max_hot_instances");
+        // A maximum of 0 is one that could not be read, and noted already.
+        if max != 0 && min > max {
+            self.fault(
+                "min_hot_instances",
+                format!("`{min}` is more than max_hot_instances, which is {max}"),
+            );
+        }
+        InstanceDefaults { min, max, idle_timeout: self.seconds("idle_timeout_secs") }
+    }
+
+    fn http(&mut self) -> Http {
+        let addr = self.ip("listen_addr").unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Http {
+            listen: SocketAddr::new(addr, self.number("listen_port")),
+            queue: self.number("http_queue"),
+            max_connections: self.number("http_max_connections"),
+            max_connections_per_peer: self.number("http_max_connections_per_peer"),
+            max_head_bytes: self.number("http_max_head_bytes"),
+            head_timeout: self.seconds("http_head_timeout_secs"),
+            max_body_bytes: self.number("http_max_body_bytes"),
+            body_timeout: self.seconds("http_body_timeout_secs"),
+            idle_timeout: self.seconds("http_idle_timeout_secs"),
+        }
+    }
+
+    fn mqtt(&mut self) -> Mqtt {
+        let broker = self.optional("mqtt_broker", |_, text| url::broker(text));
+        if broker.as_ref().is_some_and(|broker| !broker.tls) {
+            self.refuse_tls_files();
+        }
+        let (username, password) = self.credentials(broker.as_ref());
+        let broker = broker.unwrap_or_default();
+        Mqtt {
+            host: broker.host,
+            port: broker.port,
+            tls: broker.tls,
+            ca_file: self.path("mqtt_ca_file"),
+            client_cert: self.client_cert(),
+            username,
+            password,
+            keep_alive: self.seconds("mqtt_keep_alive_secs"),
+            max_message_bytes: self.number("mqtt_max_message_bytes"),
+        }
+    }
+
+    /// A certificate that would silently not be used is a mistake in the broker's URL.
+    fn refuse_tls_files(&mut self) {
+        for name in ["mqtt_ca_file", "mqtt_cert_file", "mqtt_key_file"] {
+            if self.is_given(name) {
+                self.fault(
+                    name,
+                    "is of no use with mqtt://; write mqtts:// in mqtt_broker, or leave this out",
+                );
+            }
+        }
+    }
+
+    fn client_cert(&mut self) -> Option<(PathBuf, PathBuf)> {
+        match (self.path("mqtt_cert_file"), self.path("mqtt_key_file")) {
+            (Some(cert), Some(key)) => return Some((cert, key)),
+            (None, None) => {}
+            // An unreadable path was noted already; only what was not given is missing.
+            (Some(_), None) if !self.is_given("mqtt_key_file") => {
+                self.fault("mqtt_cert_file", "needs mqtt_key_file as well");
+            }
+            (None, Some(_)) if !self.is_given("mqtt_cert_file") => {
+                self.fault("mqtt_key_file", "needs mqtt_cert_file as well");
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn credentials(&mut self, broker: Option<&url::Broker>) -> (Option<String>, Option<Secret>) {
+        let username = self.text("mqtt_username");
+        let password = self.text("mqtt_password").map(Secret::new);
+        if let Some(user) = broker.and_then(|broker| broker.username.clone()) {
+            for name in ["mqtt_username", "mqtt_password"] {
+                if self.is_given(name) {
+                    self.fault(
+                        name,
+                        "is given beside the user in mqtt_broker; give credentials in one place",
+                    );
+                }
+            }
+            return (Some(user), broker.and_then(|broker| broker.password.clone()));
+        }
+        if broker.is_some() && self.is_given("mqtt_password") && !self.is_given("mqtt_username") {
+            self.fault("mqtt_password", "needs mqtt_username as well");
+        }
+        (username, password)
+    }
+}

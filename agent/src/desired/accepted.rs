@@ -1,0 +1,299 @@
+//! Which desired state stands: the last twin document, and above it what came on the contract's own topics since.
+//!
+//! A newer twin document replaces everything, the layer above it included. A deployment message changes one function
+//! of that layer, a route message its whole route list. Both layers are kept as JSON, so that a device whose defaults
+//! change reads them anew; nothing here does I/O.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::problems::Object;
+use super::{Defaults, Desired, FunctionId, FunctionSpec, Problems, RouteId, RouteSpec};
+
+/// Both layers, as they are stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The twin document, whole, `$version` included; patches are merged into it.
+    twin: Option<Value>,
+    /// Deployment messages since, by function id.
+    functions: Map<String, Value>,
+    /// The last route message since: its list.
+    routes: Option<Value>,
+}
+
+/// What a message that was understood asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// This is to be stored, then carried out.
+    Next(Box<Accepted>, Box<Desired>),
+    /// It says what already stands.
+    None,
+}
+
+/// Why a message changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Not valid; says everything that is wrong.
+    #[error("{0}")]
+    Invalid(#[from] Problems),
+    /// An older `$version` than the one that stands.
+    #[error("$version {got} is older than {have}, which stands; ignored")]
+    Stale {
+        /// The version that stands.
+        have: u64,
+        /// The version that came.
+        got: u64,
+    },
+    /// The same `$version` as the one that stands, with other contents.
+    #[error("$version {0} stands already with other contents; a change needs a new version")]
+    Conflict(u64),
+    /// A patch that does not follow the version that stands.
+    #[error("patch {got} does not follow version {have}, which stands; the whole document is needed")]
+    Gap {
+        /// The version that stands; 0 for none.
+        have: u64,
+        /// The patch's version.
+        got: u64,
+    },
+}
+
+impl Refused {
+    /// The code for `lastDesiredStatus`.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Invalid(_) => 400,
+            Self::Stale { .. } | Self::Conflict(_) | Self::Gap { .. } => 409,
+        }
+    }
+}
+
+impl Accepted {
+    /// What both layers mean together.
+    pub fn desired(&self, defaults: &Defaults) -> Result<Desired, Problems> {
+        let mut desired = match &self.twin {
+            Some(document) => Desired::parse(document, defaults)?,
+            None => Desired::default(),
+        };
+        let mut problems = Problems::default();
+        for (id, value) in &self.functions {
+            if let Some((id, spec)) = read_deployment(value, defaults, &mut problems) {
+                desired.functions.insert(id, spec);
+            } else {
+                problems.add(id, "the stored deployment message no longer reads");
+            }
+        }
+        if let Some(routes) = &self.routes {
+            desired.routes = read_routes(routes, &mut problems).unwrap_or_default();
+        }
+        problems.or(Some(desired))
+    }
+
+    /// Takes a whole twin document.
+    pub fn document(&self, document: Value, defaults: &Defaults) -> Result<Change, Refused> {
+        let desired = Desired::parse(&document, defaults)?;
+        let (have, got) = (self.version(), desired.version);
+        if got < have {
+            return Err(Refused::Stale { have, got });
+        }
+        if got == have {
+            let same = self.twin.as_ref() == Some(&document);
+            return if same { Ok(Change::None) } else { Err(Refused::Conflict(got)) };
+        }
+        let next = Self { twin: Some(document), ..Self::default() };
+        Ok(Change::Next(Box::new(next), Box::new(desired)))
+    }
+
+    /// Takes a merge patch (RFC 7396) with the `$version` that it leads to. Like a whole document, the new version
+    /// replaces the layer above.
+    pub fn patch(&self, patch: &Value, defaults: &Defaults) -> Result<Change, Refused> {
+        let mut problems = Problems::default();
+        let got = Object::of("", patch, &mut problems)
+            .and_then(|mut root| root.number("$version", 1..=u64::MAX, None, &mut problems));
+        let got: u64 = problems.or(got)?;
+        let have = self.version();
+        match &self.twin {
+            Some(_) if got < have => Err(Refused::Stale { have, got }),
+            Some(document) if got == have || have.checked_add(1) == Some(got) => {
+                let mut document = document.clone();
+                merge(&mut document, patch);
+                self.document(document, defaults)
+            }
+            _ => Err(Refused::Gap { have, got }),
+        }
+    }
+
+    /// Takes a message of `edge/deployments/{node_id}`: one function, which alone changes.
+    pub fn deployment(&self, message: Value, defaults: &Defaults) -> Result<Change, Refused> {
+        let mut problems = Problems::default();
+        let read = read_deployment(&message, defaults, &mut problems);
+        let (id, _) = problems.or(read)?;
+        let mut next = self.clone();
+        next.functions.insert(id.as_str().to_owned(), message);
+        self.change_to(next, defaults)
+    }
+
+    /// Takes a message of `edge/routes/{node_id}`: the whole route list.
+    pub fn route_list(&self, message: Value, defaults: &Defaults) -> Result<Change, Refused> {
+        let mut problems = Problems::default();
+        let routes = read_routes(&message, &mut problems);
+        problems.or(routes)?;
+        let next = Self { routes: Some(message), ..self.clone() };
+        self.change_to(next, defaults)
+    }
+
+    fn change_to(&self, next: Self, defaults: &Defaults) -> Result<Change, Refused> {
+        if next == *self {
+            return Ok(Change::None);
+        }
+        let desired = next.desired(defaults)?;
+        Ok(Change::Next(Box::new(next), Box::new(desired)))
+    }
+
+    fn version(&self) -> u64 {
+        self.twin.as_ref().and_then(|document| document.get("$version")).and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+fn read_deployment(
+    message: &Value,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> Option<(FunctionId, FunctionSpec)> {
+    let mut fields = Object::of("", message, problems)?;
+    let id = fields.parsed("function_id", problems);
+    let spec = FunctionSpec::read_fields(&mut fields, defaults, problems);
+    fields.end(problems);
+    Some((id?, spec?))
+}
+
+fn read_routes(
+    message: &Value,
+    problems: &mut Problems,
+) -> Option<std::collections::BTreeMap<RouteId, RouteSpec>> {
+    let mut root = Object::of("", message, problems)?;
+    let list = root.required("routes", problems);
+    root.end(problems);
+    let Some(list) = list?.as_array() else {
+        problems.add("routes", "a list is wanted");
+        return None;
+    };
+    let mut routes = std::collections::BTreeMap::new();
+    for (index, value) in list.iter().enumerate() {
+        let path = format!("routes[{index}]");
+        let Some(mut fields) = Object::of(&path, value, problems) else { continue };
+        let id: Option<RouteId> = fields.parsed("id", problems);
+        let route = RouteSpec::read_fields(&mut fields, problems);
+        fields.end(problems);
+        if let (Some(id), Some(route)) = (id, route)
+            && routes.insert(id, route).is_some()
+        {
+            problems.add(&format!("{path}.id"), "stands twice in the list");
+        }
+    }
+    Some(routes)
+}
+
+/// Merges a patch into a document as RFC 7396 says.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            target.remove(key);
+        } else {
+            merge(target.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn function(version: u64) -> Value {
+        json!({ "version": version, "artifact_url": "f.wasm", "sha256": "ab".repeat(32) })
+    }
+
+    fn deployment(id: &str, version: u64) -> Value {
+        let mut message = function(version);
+        merge(&mut message, &json!({ "function_id": id }));
+        message
+    }
+
+    fn next(change: Result<Change, Refused>) -> (Accepted, Desired) {
+        match change {
+            Ok(Change::Next(accepted, desired)) => (*accepted, *desired),
+            other => panic!("no change: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn versions_only_go_forward_and_never_mean_two_things() {
+        let defaults = Defaults::default();
+        let (seven, _) = next(Accepted::default().document(json!({ "$version": 7 }), &defaults));
+        assert_eq!(seven.document(json!({ "$version": 7 }), &defaults), Ok(Change::None));
+        assert_eq!(
+            seven.document(json!({ "$version": 6 }), &defaults),
+            Err(Refused::Stale { have: 7, got: 6 })
+        );
+        assert_eq!(
+            seven.document(json!({ "$version": 7, "routes": {} }), &defaults),
+            Err(Refused::Conflict(7))
+        );
+    }
+
+    #[test]
+    fn a_patch_follows_its_version_or_waits_for_the_whole_document() {
+        let defaults = Defaults::default();
+        let document = json!({ "$version": 1, "functions": { "a": function(1), "b": function(1) } });
+        let (one, _) = next(Accepted::default().document(document, &defaults));
+        let patch = json!({ "$version": 2, "functions": { "a": null, "b": { "version": 2 } } });
+        let (two, desired) = next(one.patch(&patch, &defaults));
+        let versions: Vec<_> =
+            desired.functions.iter().map(|(id, spec)| (id.as_str(), spec.version)).collect();
+        assert_eq!(versions, [("b", 2)]);
+        assert_eq!(two.patch(&patch, &defaults), Ok(Change::None));
+        assert_eq!(two.patch(&json!({ "$version": 4 }), &defaults), Err(Refused::Gap { have: 2, got: 4 }));
+        let first = Accepted::default().patch(&json!({ "$version": 1 }), &defaults);
+        assert_eq!(first, Err(Refused::Gap { have: 0, got: 1 }));
+    }
+
+    #[test]
+    fn a_deployment_changes_its_function_alone_until_the_next_document() {
+        let defaults = Defaults::default();
+        let document = json!({ "$version": 1, "functions": { "a": function(1) } });
+        let (one, _) = next(Accepted::default().document(document.clone(), &defaults));
+        let (above, desired) = next(one.deployment(deployment("b", 5), &defaults));
+        assert_eq!(desired.functions.len(), 2);
+        assert_eq!(above.document(document, &defaults), Ok(Change::None), "a retained document comes again");
+        let (_, desired) = next(above.document(json!({ "$version": 2 }), &defaults));
+        assert!(desired.functions.is_empty());
+    }
+
+    #[test]
+    fn a_route_list_replaces_the_last_one() {
+        let defaults = Defaults::default();
+        let list = |path: &str| json!({ "routes": [{ "id": "r1", "path": path, "function_id": "f" }] });
+        let (one, _) = next(Accepted::default().route_list(list("/a"), &defaults));
+        let (_, desired) = next(one.route_list(list("/b"), &defaults));
+        assert_eq!(desired.routes.len(), 1);
+        let twice = json!({ "routes": [{ "id": "r", "path": "/a", "function_id": "f" },
+                                       { "id": "r", "path": "/b", "function_id": "f" }] });
+        assert!(matches!(Accepted::default().route_list(twice, &defaults), Err(Refused::Invalid(_))));
+    }
+
+    #[test]
+    fn what_is_stored_reads_back() -> Result<(), serde_json::Error> {
+        let (accepted, _) = next(Accepted::default().deployment(deployment("b", 5), &Defaults::default()));
+        let text = serde_json::to_string(&accepted)?;
+        assert_eq!(serde_json::from_str::<Accepted>(&text)?, accepted);
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! One function of desired state.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use twinlet_host::http_client::Pattern;
+
+use super::Sha256;
+use super::problems::{Object, Problems};
+
+/// What holds where a function does not say, and the most it may ask for; from the device's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Instances per function.
+    pub instances: Instances,
+    /// The most linear memory a function may ask for, in pages of 64 KiB.
+    pub max_memory_pages: u32,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        let instances = Instances {
+            min: 1,
+            max: 10,
+            idle_timeout: Duration::from_secs(300),
+            isolation: Isolation::Reused,
+        };
+        Self { instances, max_memory_pages: 1_024 }
+    }
+}
+
+/// How many instances of a function there may be, and how they are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instances {
+    /// Kept hot even when idle.
+    pub min: u32,
+    /// At once, hot and working.
+    pub max: u32,
+    /// How long an instance above `min` may wait for work.
+    pub idle_timeout: Duration,
+    /// Whether an instance may serve a second event.
+    pub isolation: Isolation,
+}
+
+/// Whether an instance may serve a second event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// An instance serves one event after another.
+    Reused,
+    /// Each event gets an instance of its own.
+    Fresh,
+}
+
+/// What a function may do beside computing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// URLs it may call.
+    pub http: Vec<Pattern>,
+    /// Whether it may send telemetry.
+    pub telemetry: bool,
+}
+
+/// A function as the hub wants it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FunctionSpec {
+    /// The hub's number for it; shown in reported state.
+    pub version: u64,
+    /// Where its component is to be had: `http://`, `https://`, `file://`, or relative to `CP_URL`.
+    pub artifact_url: String,
+    /// The component's digest.
+    pub sha256: Sha256,
+    /// The component's size in bytes, if the hub says; a download of another size is refused.
+    pub size: Option<u64>,
+    /// Which export answers; `main` is the one that fits.
+    pub entrypoint: String,
+    /// Linear memory of one instance, in pages of 64 KiB.
+    pub memory_pages: u32,
+    /// Wall time of one event, from when it was accepted; past it the caller gets 504.
+    pub max_execution: Duration,
+    /// How many instances, and how they are used.
+    pub instances: Instances,
+    /// Handed to the function as it is.
+    pub config: Map<String, Value>,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+/// The exports that `entrypoint` may name.
+const ENTRYPOINTS: &[&str] = &["main", "http-handler", "twinlet:device/http-handler@0.1.0"];
+
+impl FunctionSpec {
+    pub(super) fn read(
+        path: &str,
+        value: &Value,
+        defaults: &Defaults,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let mut fields = Object::of(path, value, problems)?;
+        let spec = Self::read_fields(&mut fields, defaults, problems);
+        fields.end(problems);
+        spec
+    }
+
+    /// Reads the fields that a twin document and a deployment message share.
+    pub(super) fn read_fields(
+        fields: &mut Object<'_>,
+        defaults: &Defaults,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let version = fields.number("version", 0..=u64::MAX, None, problems);
+        let artifact_url = fields.required("artifact_url", problems);
+        let artifact_url = artifact_url.and_then(|_| fields.text("artifact_url", problems));
+        if let Some(why) = artifact_url.and_then(wrong_url) {
+            problems.add(&fields.path("artifact_url"), why);
+        }
+        let sha256 = fields.parsed("sha256", problems);
+        let size = fields.number("size", 1..=u64::MAX, Some(0), problems);
+        let entrypoint = fields.text("entrypoint", problems).unwrap_or("main");
+        if !ENTRYPOINTS.contains(&entrypoint) {
+            problems.add(
+                &fields.path("entrypoint"),
+                "is neither `main` nor the name of an export that is called",
+            );
+        }
+        let most = u64::from(defaults.max_memory_pages);
+        let memory_pages =
+            fields.number("memory_pages", 1..=most, Some(defaults.max_memory_pages.min(256)), problems);
+        let max_execution = fields.number("max_execution_ms", 1..=3_600_000, Some(5_000), problems);
+        let instances = match fields.object("instances", problems) {
+            Some(object) => Instances::read(object, &defaults.instances, problems),
+            None => Some(defaults.instances.clone()),
+        };
+        let config = fields.object("config", problems).map(|object| read_config(&object, problems));
+        let permissions = match fields.object("permissions", problems) {
+            Some(object) => Permissions::read(object, problems),
+            None => Permissions::default(),
+        };
+        for key in ["outputs", "state"] {
+            if fields.get(key).is_some() {
+                problems.add(&fields.path(key), "is not offered by this version of twinlet");
+            }
+        }
+        Some(Self {
+            version: version?,
+            artifact_url: artifact_url?.to_owned(),
+            sha256: sha256?,
+            size: size.filter(|size| *size > 0),
+            entrypoint: entrypoint.to_owned(),
+            memory_pages: memory_pages?,
+            max_execution: Duration::from_millis(max_execution?),
+            instances: instances?,
+            config: config.unwrap_or_default(),
+            permissions,
+        })
+    }
+}
+
+impl Instances {
+    fn read(mut fields: Object<'_>, defaults: &Self, problems: &mut Problems) -> Option<Self> {
+        let max = fields.number("max", 1..=1_000, Some(defaults.max), problems);
+        let min =
+            fields.number("min", 0..=1_000, Some(defaults.min.min(max.unwrap_or(defaults.min))), problems);
+        let default_idle = defaults.idle_timeout.as_secs();
+        let idle = fields.number("idle_timeout_secs", 1..=86_400, Some(default_idle), problems);
+        let isolation = match fields.text("isolation", problems) {
+            None => Some(defaults.isolation),
+            Some("reused") => Some(Isolation::Reused),
+            Some("fresh") => Some(Isolation::Fresh),
+            Some(_) => {
+                problems.add(&fields.path("isolation"), "is neither `reused` nor `fresh`");
+                None
+            }
+        };
+        if min > max {
+            problems.add(&fields.path("min"), "is larger than `max`");
+        }
+        fields.end(problems);
+        Some(Self { min: min?, max: max?, idle_timeout: Duration::from_secs(idle?), isolation: isolation? })
+    }
+}
+
+impl Permissions {
+    fn read(mut fields: Object<'_>, problems: &mut Problems) -> Self {
+        let telemetry = fields.flag("telemetry", problems);
+        let mut http = Vec::new();
+        for text in fields.texts("http", problems) {
+            match text.parse() {
+                Ok(pattern) => http.push(pattern),
+                Err(error) => problems.add(&fields.path("http"), error),
+            }
+        }
+        fields.end(problems);
+        Self { http, telemetry }
+    }
+}
+
+/// Keys that an IoT hub's twin can not hold are refused on every carrier, so that a document moves between them.
+fn read_config(fields: &Object<'_>, problems: &mut Problems) -> Map<String, Value> {
+    let mut config = Map::new();
+    for (key, value) in fields.entries() {
+        if key.is_empty() || key.contains(['.', '$', ' ']) || key.chars().any(char::is_control) {
+            problems.add(&fields.path(key), "a key has no `.`, `$`, space or control character");
+        }
+        config.insert(key.clone(), value.clone());
+    }
+    config
+}
+
+fn wrong_url(url: &str) -> Option<String> {
+    if url.is_empty() || url.len() > 2_048 || url.chars().any(|c| c.is_control() || c == ' ') {
+        return Some("is not a URL".into());
+    }
+    match url.split_once("://") {
+        None | Some(("http" | "https" | "file", _)) => None,
+        Some((scheme, _)) if scheme.contains(['/', '?']) => None,
+        Some((scheme, _)) => Some(format!("`{scheme}` is not one of the schemes http, https and file")),
+    }
+}

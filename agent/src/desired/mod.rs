@@ -1,0 +1,174 @@
+//! What the hub wants: typed, and valid by construction. Knows nothing of how documents arrive or are carried out.
+//!
+//! A [`Document`] is the JSON of `edge/twin/{node_id}/desired` as it came; [`Desired`] is what it means. The messages
+//! of the contract's own topics lie as a layer above it: see [`Accepted`].
+
+mod accepted;
+mod function;
+mod ids;
+mod problems;
+mod route;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use log::LevelFilter;
+use serde_json::Value;
+
+pub use accepted::{Accepted, Change, Refused};
+pub use function::{Defaults, FunctionSpec, Instances, Isolation, Permissions};
+pub use ids::{FunctionId, IdError, RouteId, Sha256};
+pub use problems::Problems;
+pub use route::{Host, PathPattern, RouteSpec, Segment};
+
+use problems::Object;
+
+/// Everything the node should be: functions, routes and settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// The twin document's `$version`; 0 before the first.
+    pub version: u64,
+    /// The functions to run, by id.
+    pub functions: BTreeMap<FunctionId, FunctionSpec>,
+    /// The routes to them, by id.
+    pub routes: BTreeMap<RouteId, RouteSpec>,
+    /// What the hub sets of the agent itself.
+    pub settings: Settings,
+}
+
+/// Settings of the agent that the hub may change; where absent, the device's own configuration holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Time between two heartbeats.
+    pub heartbeat_interval: Option<Duration>,
+    /// What the agent logs.
+    pub log_level: Option<LevelFilter>,
+}
+
+impl Desired {
+    /// Reads a whole twin document, or says everything that is wrong with it.
+    pub fn parse(document: &Value, defaults: &Defaults) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let desired = Self::read(document, defaults, &mut problems);
+        problems.or(desired)
+    }
+
+    fn read(document: &Value, defaults: &Defaults, problems: &mut Problems) -> Option<Self> {
+        let mut root = Object::of("", document, problems)?;
+        let version = root.number("$version", 1..=u64::MAX, None, problems);
+        let functions = read_map(root.object("functions", problems), problems, |path, value, problems| {
+            FunctionSpec::read(path, value, defaults, problems)
+        });
+        let routes = read_map(root.object("routes", problems), problems, RouteSpec::read);
+        let settings =
+            root.object("settings", problems).map(|s| Settings::read(s, problems)).unwrap_or_default();
+        if root.get("middleware").is_some_and(|m| m.as_object().is_none_or(|m| !m.is_empty())) {
+            // Never ignored: a chain that should guard a route must not silently be absent.
+            problems.add("middleware", "is not offered by this version of twinlet");
+        }
+        root.end(problems);
+        Some(Self { version: version?, functions, routes, settings })
+    }
+}
+
+impl Settings {
+    fn read(mut settings: Object<'_>, problems: &mut Problems) -> Self {
+        let interval = settings.number("heartbeat_interval_secs", 1..=86_400, Some(0), problems);
+        let level = settings.get("log_level").map(|_| settings.parsed("log_level", problems));
+        settings.end(problems);
+        Self {
+            heartbeat_interval: interval.filter(|secs| *secs > 0).map(Duration::from_secs),
+            log_level: level.flatten(),
+        }
+    }
+}
+
+/// Reads an object whose keys are ids.
+fn read_map<K: Ord + std::str::FromStr<Err = IdError>, V>(
+    object: Option<Object<'_>>,
+    problems: &mut Problems,
+    mut read: impl FnMut(&str, &Value, &mut Problems) -> Option<V>,
+) -> BTreeMap<K, V> {
+    let mut map = BTreeMap::new();
+    let Some(object) = object else { return map };
+    for (key, value) in object.entries() {
+        let path = object.path(key);
+        match key.parse() {
+            Ok(id) => {
+                if let Some(value) = read(&path, value, problems) {
+                    map.insert(id, value);
+                }
+            }
+            Err(error) => problems.add(&path, error),
+        }
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn sha() -> String {
+        "ab".repeat(32)
+    }
+
+    #[test]
+    fn the_designs_document_reads_whole() -> Result<(), Problems> {
+        let desired = Desired::parse(
+            &json!({
+                "$version": 7,
+                "functions": { "fn_abc123": {
+                    "version": 3, "artifact_url": "https://example.com/f.wasm", "sha256": sha(), "size": 48213,
+                    "entrypoint": "main", "memory_pages": 256, "max_execution_ms": 5000,
+                    "instances": { "min": 1, "max": 10, "idle_timeout_secs": 300, "isolation": "reused" },
+                    "config": { "threshold": 21.5 },
+                    "permissions": { "http": ["https://api.example.com/*"], "telemetry": true } } },
+                "routes": { "r1": { "host": "*", "path": "/api/my-function", "function_id": "fn_abc123",
+                                    "methods": ["POST"], "priority": 0 } },
+                "middleware": {},
+                "settings": { "heartbeat_interval_secs": 30, "log_level": "info" } }),
+            &Defaults::default(),
+        )?;
+        assert_eq!(desired.version, 7);
+        assert_eq!(desired.functions.len(), 1);
+        assert_eq!(desired.routes.len(), 1);
+        assert_eq!(desired.settings.log_level, Some(LevelFilter::Info));
+        Ok(())
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_path() {
+        let document = json!({
+            "$version": "7", "color": 1,
+            "functions": { "../etc": {}, "f": { "version": -1, "artifact_url": "ftp://x/y", "sha256": "abc",
+                                                "memory_pages": 99_999_999, "surprise": true } },
+            "routes": { "r": { "path": "no-slash", "function_id": "f\0", "methods": "GET" } },
+            "settings": { "log_level": "loud" } });
+        let told =
+            Desired::parse(&document, &Defaults::default()).map_or_else(|p| p.to_string(), |_| String::new());
+        for path in [
+            "$version:",
+            "color:",
+            "functions.../etc:",
+            "functions.f.version:",
+            "functions.f.artifact_url:",
+            "functions.f.sha256:",
+            "functions.f.memory_pages:",
+            "functions.f.surprise:",
+            "routes.r.path:",
+            "routes.r.function_id:",
+            "routes.r.methods:",
+            "settings.log_level:",
+        ] {
+            assert!(told.contains(path), "{path} is not in: {told}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_yet_is_refused_not_ignored() {
+        let document = json!({ "$version": 1, "middleware": { "m1": {} } });
+        assert!(Desired::parse(&document, &Defaults::default()).is_err());
+    }
+}

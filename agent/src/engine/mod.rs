@@ -1,0 +1,173 @@
+//! The one wasmtime engine: its settings, its deadline clock and its linker. Knows components, not functions.
+//!
+//! The settings that compiled code depends on are [`tunables`], shared with the compiling child; how instances get
+//! their memory is decided here alone.
+
+mod ticker;
+
+use std::path::Path;
+use std::time::Instant;
+
+use twinlet_host::Guest;
+use twinlet_host::bindings::HttpFunctionPre;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use ticker::Ticker;
+pub use ticker::{Running, TICK};
+
+/// Address space kept for each linear memory. The default of 4 GiB fails on small boards; with less, compiled code
+/// checks its bounds.
+const MEMORY_RESERVATION: u64 = if cfg!(target_pointer_width = "64") { 64 << 20 } else { 1 << 20 };
+const MEMORY_GUARD: u64 = 64 << 10;
+/// Stack of the code of a guest; a worker's own stack is larger.
+pub const GUEST_STACK: usize = 512 << 10;
+/// Component instances that can be at once, over all functions.
+const MAX_INSTANCES: u32 = 256;
+/// Of a memory that is given back, so much is zeroed in place; the rest goes back to the system.
+const KEEP_RESIDENT: usize = 64 << 10;
+/// Given-back memories that stay warm.
+const WARM_SLOTS: u32 = 16;
+
+/// Why the engine refuses something.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine itself could not be set up.
+    #[error("setting up the engine: {0}")]
+    Setup(String),
+    /// Compiled code that this engine can not use: made by another version or with other settings, or damaged.
+    #[error("the compiled form can not be used: {0}")]
+    Stale(String),
+    /// It imports what no guest is offered.
+    #[error("it imports {}, which twinlet does not offer", .0.join(", "))]
+    Imports(Vec<String>),
+    /// It does not fit what the agent offers or calls.
+    #[error("{0}")]
+    Misfit(String),
+}
+
+/// What compiled code depends on.
+pub fn tunables() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .memory_reservation(MEMORY_RESERVATION)
+        .memory_guard_size(MEMORY_GUARD)
+        .memory_reservation_for_growth(1 << 20)
+        .max_wasm_stack(GUEST_STACK)
+        .wasm_memory64(false)
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .concurrency_support(false);
+    if cfg!(feature = "pulley") {
+        let target = if cfg!(target_pointer_width = "64") { "pulley64" } else { "pulley32" };
+        if let Err(error) = config.target(target) {
+            log::error!("target {target}: {error:#}");
+        }
+    }
+    config
+}
+
+/// The engine with its clock and linker.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<Guest>,
+    ticker: Ticker,
+}
+
+impl Runtime {
+    /// Sets up the engine for guests of at most so many pages of memory. Instances come from a pool of reserved
+    /// address space where there is enough of it; else each gets its own.
+    pub fn new(max_memory_pages: u32) -> Result<Self, EngineError> {
+        let max_memory = u64::from(max_memory_pages) << 16;
+        let pooled = (max_memory <= MEMORY_RESERVATION && cfg!(target_pointer_width = "64"))
+            .then(|| Engine::new(tunables().allocation_strategy(pooling(max_memory))));
+        let engine = match pooled {
+            Some(Ok(engine)) => engine,
+            other => {
+                if let Some(Err(error)) = other {
+                    log::warn!("too little address space for a pool of instances ({error:#}); doing without");
+                }
+                Engine::new(&tunables()).map_err(|e| EngineError::Setup(format!("{e:#}")))?
+            }
+        };
+        let linker = twinlet_host::link(&engine).map_err(|e| EngineError::Setup(format!("{e:#}")))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|e| EngineError::Setup(e.to_string()))?;
+        Ok(Self { engine, linker, ticker })
+    }
+
+    /// Maps compiled code.
+    ///
+    /// # Safety
+    /// The file must be what this device's compiler wrote, unchanged: it is native code and runs as such.
+    pub unsafe fn map(&self, compiled: &Path) -> Result<Component, EngineError> {
+        // SAFETY: the caller vouches for the file.
+        unsafe { Component::deserialize_file(&self.engine, compiled) }
+            .map_err(|e| EngineError::Stale(format!("{e:#}")))
+    }
+
+    /// Checks a component's imports and exports, and links it; from here an instance takes microseconds.
+    pub fn link(&self, component: &Component) -> Result<HttpFunctionPre<Guest>, EngineError> {
+        let refused = twinlet_host::link::refused_imports(&self.engine, component);
+        if !refused.is_empty() {
+            return Err(EngineError::Imports(refused));
+        }
+        let misfit = |e: wasmtime::Error| EngineError::Misfit(format!("{e:#}"));
+        let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
+        HttpFunctionPre::new(pre).map_err(|e| {
+            EngineError::Misfit(format!("it exports no twinlet:device/http-handler@0.1.0: {e:#}"))
+        })
+    }
+
+    /// The engine, for stores.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Keeps the deadline clock ticking while guest code runs.
+    pub fn running(&self) -> Running<'_> {
+        self.ticker.running()
+    }
+}
+
+/// The epoch deadline, in ticks from now, that stops a guest at `deadline` or a tick later.
+pub fn ticks_until(deadline: Instant) -> u64 {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let ticks = left.as_nanos().div_ceil(TICK.as_nanos());
+    u64::try_from(ticks).unwrap_or(u64::MAX >> 1).saturating_add(1)
+}
+
+fn pooling(max_memory: u64) -> InstanceAllocationStrategy {
+    use twinlet_host::limits;
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(MAX_INSTANCES)
+        .total_core_instances(MAX_INSTANCES * 4)
+        .total_memories(MAX_INSTANCES)
+        .total_tables(MAX_INSTANCES * 2)
+        .total_stacks(0)
+        .max_core_instances_per_component(small(limits::MAX_CORE_INSTANCES))
+        .max_memories_per_component(small(limits::MAX_MEMORIES))
+        .max_tables_per_component(small(limits::MAX_TABLES))
+        .max_tables_per_module(small(limits::MAX_TABLES))
+        .max_memories_per_module(small(limits::MAX_MEMORIES))
+        .table_elements(limits::MAX_TABLE_ELEMENTS)
+        .max_memory_size(usize::try_from(max_memory).unwrap_or(usize::MAX))
+        .max_unused_warm_slots(WARM_SLOTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .decommit_batch_size(8);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_never_cut_short_and_never_two_ticks_late() {
+        let ticks = ticks_until(Instant::now() + TICK * 10);
+        assert!((10..=12).contains(&ticks), "{ticks}");
+        assert_eq!(ticks_until(Instant::now()), 1, "what is past stops at the next tick");
+    }
+}

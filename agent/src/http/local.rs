@@ -1,0 +1,142 @@
+//! The local door: tiny_http on a Unix socket that only this user can open, on every build. Whoever can open it is
+//! trusted, which tiny_http needs: it limits neither heads nor connections nor time.
+
+use std::fs;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tiny_http::{Header, Listener, Request, Response, Server};
+
+use super::answer::Failure;
+use super::{Answer, Incoming, Service};
+
+/// The running door. Dropped, it closes and its thread is joined.
+pub struct LocalDoor {
+    server: Arc<Server>,
+    thread: Option<JoinHandle<()>>,
+    socket: Option<PathBuf>,
+}
+
+impl LocalDoor {
+    /// Opens the door at a path. A socket that an earlier run left there is replaced.
+    pub fn open(socket: &Path, service: Arc<Service>, max_body: usize) -> io::Result<Self> {
+        // Bound under another name first: it must never stand at its place with wider permissions.
+        let fresh = socket.with_added_extension("new");
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&fresh)?;
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
+        fs::rename(&fresh, socket)?;
+        Self::serve("local", listener.into(), Some(socket.to_owned()), service, max_body)
+    }
+
+    /// Opens a door on a loopback address, for builds without the public one.
+    pub fn open_loopback(address: SocketAddr, service: Arc<Service>, max_body: usize) -> io::Result<Self> {
+        if !address.ip().is_loopback() {
+            let why =
+                "a build without the public door listens on loopback only; set listen_addr to 127.0.0.1";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        let listener = std::net::TcpListener::bind(address)?;
+        Self::serve("loopback", listener.into(), None, service, max_body)
+    }
+
+    /// Where it listens, if that is an IP address.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.server.server_addr().to_ip()
+    }
+
+    fn serve(
+        door: &'static str,
+        listener: Listener,
+        socket: Option<PathBuf>,
+        service: Arc<Service>,
+        max_body: usize,
+    ) -> io::Result<Self> {
+        let server = Arc::new(Server::from_listener(listener, None).map_err(io::Error::other)?);
+        let of_thread = server.clone();
+        let thread = thread::Builder::new().name(door.into()).stack_size(256 << 10).spawn(move || {
+            // The iterator ends when the door is unblocked.
+            for request in of_thread.incoming_requests() {
+                answer(door, request, &service, max_body);
+            }
+        })?;
+        Ok(Self { server, thread: Some(thread), socket })
+    }
+}
+
+impl Drop for LocalDoor {
+    fn drop(&mut self) {
+        self.server.unblock();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the local door's thread had panicked");
+        }
+        if let Some(Err(error)) = self.socket.as_ref().map(fs::remove_file) {
+            log::debug!("removing the local socket: {error}");
+        }
+    }
+}
+
+/// Reads one request and hands it on; the answer is written by whoever has it.
+fn answer(door: &'static str, mut request: Request, service: &Service, max_body: usize) {
+    let mut body = Vec::new();
+    let limit = u64::try_from(max_body).unwrap_or(u64::MAX);
+    // One byte more than allowed tells that there is more.
+    match request.as_reader().take(limit.saturating_add(1)).read_to_end(&mut body) {
+        Ok(read) if read > max_body => {
+            write(request, service.refuse(door, &Failure::TooLarge(max_body)));
+            return;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            log::debug!("{door}: reading a request: {error}");
+            return;
+        }
+    }
+    let incoming = incoming(&request, body);
+    // An answer that comes later is awaited by the worker's own deadline, not by this thread.
+    service.handle(door, incoming, Box::new(move |answer| write(request, answer)));
+}
+
+fn incoming(request: &Request, body: Vec<u8>) -> Incoming {
+    let (path, query) = match request.url().split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (request.url(), None),
+    };
+    let headers: Vec<_> = request
+        .headers()
+        .iter()
+        .map(|h| (h.field.as_str().as_str().to_ascii_lowercase(), h.value.as_str().as_bytes().to_vec()))
+        .collect();
+    let host =
+        headers.iter().find(|(name, _)| name == "host").map(|(_, value)| String::from_utf8_lossy(value));
+    Incoming {
+        method: request.method().to_string().to_ascii_uppercase(),
+        path: path.to_owned(),
+        query,
+        host: host.unwrap_or_default().into_owned(),
+        headers: headers.clone(),
+        body,
+    }
+}
+
+fn write(request: Request, answer: Answer) {
+    let mut response = Response::from_data(answer.body).with_status_code(answer.status);
+    for (name, value) in &answer.headers {
+        // tiny_http holds ASCII only; what is more than that passes by the public door alone.
+        match Header::from_bytes(name.as_bytes(), value.as_slice()) {
+            Ok(header) => response.add_header(header),
+            Err(()) => log::debug!("local: the header `{name}` is not ASCII and is left out"),
+        }
+    }
+    if let Err(error) = request.respond(response) {
+        log::debug!("local: writing an answer: {error}");
+    }
+}

@@ -1,0 +1,64 @@
+//! twinlet: a device agent that reads a desired state over MQTT, makes the device match it, and reports what is so.
+//! What it runs are WebAssembly components: fetched, verified, cached, compiled, limited, routed and watched.
+//!
+//! # The map, in the order data flows
+//!
+//! | module | what it is | what it does not know |
+//! | --- | --- | --- |
+//! | [`config`] | the node's settings: one table of keys, file < environment < flag | files and the environment themselves |
+//! | [`state_dir`] | the directory of all state, the node's name and key | what is stored |
+//! | [`hub`] | what goes between node and hub | what carries it |
+//! | [`mqtt`] | bytes on topics, reconnects, TLS | documents, functions |
+//! | [`desired`] | what the hub wants, valid by construction | how it arrives, how it is carried out |
+//! | [`twin`] | takes messages: reads, keeps on disk, then publishes | what becomes of them |
+//! | [`store`] | durable records in sled | what they mean |
+//! | [`plan`] | the difference between wanted and so | how it is carried out |
+//! | [`reconciler`] | makes it so; owns what is so | MQTT, HTTP |
+//! | [`prepare`] | one function from URL to running instance | what served before |
+//! | [`fetch`], [`artifacts`], [`compile`], [`seal`] | bytes, files, machine code, its seal | each other |
+//! | [`engine`] | wasmtime, its clock and linker | functions |
+//! | [`pool`] | one function version and its instances | routes, callers |
+//! | [`workers`] | threads and the queue before them | what the work is |
+//! | [`routes`], [`serving`] | which function; the snapshot that is served | requests |
+//! | [`http`] | one service, two doors | desired state |
+//! | [`outbox`] | telemetry on its way | MQTT |
+//! | [`board`], [`status`], [`metrics`], [`process`] | what is so, in words and numbers | who reads it |
+//! | [`reporter`] | reported state and heartbeats | how they travel |
+//! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
+//! | [`cli`] | the command line | the rest |
+//!
+//! What guests call is the crate `twinlet_host`; their contract is the WIT package in `wit/`.
+//!
+//! # Threads
+//!
+//! `net` (one tokio runtime: MQTT, the public door, the reporter), `twin`, `reconciler`, `guest-N` (guests run there
+//! and only there), `epoch` (the guests' deadline clock), `local` (the local door). [`agent::Agent`] owns them all.
+
+pub mod agent;
+pub mod artifacts;
+pub mod board;
+pub mod cli;
+pub mod compile;
+pub mod config;
+pub mod desired;
+pub mod engine;
+pub mod fetch;
+pub mod http;
+pub mod hub;
+pub mod metrics;
+pub mod mqtt;
+pub mod outbox;
+pub mod plan;
+pub mod pool;
+pub mod prepare;
+pub mod process;
+pub mod reconciler;
+pub mod reporter;
+pub mod routes;
+pub mod seal;
+pub mod serving;
+pub mod state_dir;
+pub mod status;
+pub mod store;
+pub mod twin;
+pub mod workers;

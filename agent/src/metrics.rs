@@ -1,0 +1,375 @@
+//! The numbers on `/metrics`: first the contract's seven, then ours. Knows what is counted, not where.
+//!
+//! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
+//! when it does; every other label has a fixed set of values.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus::{
+    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::desired::FunctionId;
+
+/// Upper bounds of the duration histograms, in seconds: 50 µs to 10 s.
+const BUCKETS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+/// How an invocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function answered, whatever its status.
+    Ok,
+    /// It trapped, returned an error or could not be started.
+    Error,
+    /// Its deadline passed.
+    Timeout,
+    /// It was not begun, for want of a free place.
+    Rejected,
+}
+
+/// Which messages from the hub, and what became of them; the labels of `twinlet_messages_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It changed desired state.
+    Accepted,
+    /// It said what already stood.
+    Unchanged,
+    /// It was malformed, not valid, stale or in conflict.
+    Refused,
+}
+
+/// Every metric; cheap to update from any thread.
+pub struct Metrics {
+    contract: Registry,
+    ours: Registry,
+    totals: Totals,
+    invocations: IntCounterVec,
+    durations: HistogramVec,
+    instances: IntGaugeVec,
+    /// Requests that wait for a worker.
+    pub queue_depth: IntGauge,
+    /// 1 while the broker is connected.
+    pub mqtt_connected: IntGauge,
+    /// Bytes of artifacts on the disk, compiled ones included.
+    pub artifact_bytes: IntGauge,
+    /// Telemetry that waits for the broker.
+    pub outbox_messages: IntGauge,
+    /// Connection attempts that failed, as far as [`Metrics::set_mqtt`] was told.
+    mqtt: IntCounterVec,
+    messages: IntCounterVec,
+    failures: IntCounterVec,
+    requests: IntCounterVec,
+    resident_bytes: IntGauge,
+}
+
+/// The contract's counters, and what its gauges are computed from.
+struct Totals {
+    invocations: Counter,
+    errors: Counter,
+    average_ms: Gauge,
+    error_rate: Gauge,
+    hits: Counter,
+    misses: Counter,
+    hit_rate: Gauge,
+    nanoseconds: AtomicU64,
+}
+
+/// One function's series, looked up once.
+#[derive(Clone)]
+pub struct FunctionMetrics {
+    all: Arc<Metrics>,
+    ok: IntCounter,
+    error: IntCounter,
+    timeout: IntCounter,
+    rejected: IntCounter,
+    duration: Histogram,
+    /// Instances that exist.
+    pub instances: IntGauge,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new(version: &str) -> Result<Arc<Self>, prometheus::Error> {
+        let contract = Registry::new();
+        let ours = Registry::new();
+        let info =
+            IntGaugeVec::new(Opts::new("twinlet_build_info", "1, with the agent's version"), &["version"])?;
+        info.with_label_values(&[version]).set(1);
+        ours.register(Box::new(info))?;
+        let gauge = |name: &str, help: &str| register(&ours, IntGauge::new(name, help)?);
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(&ours, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        Ok(Arc::new(Self {
+            totals: Totals::new(&contract)?,
+            invocations: counters(
+                "twinlet_invocations_total",
+                "Invocations of a function by how they ended: ok, error, timeout or rejected",
+                &["function_id", "outcome"],
+            )?,
+            durations: register(
+                &ours,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "twinlet_invocation_duration_seconds",
+                        "Time from a request's arrival at the workers' queue to its answer",
+                    )
+                    .buckets(BUCKETS.to_vec()),
+                    &["function_id"],
+                )?,
+            )?,
+            instances: register(
+                &ours,
+                IntGaugeVec::new(
+                    Opts::new("twinlet_instances", "Instances of a function that exist, hot or working"),
+                    &["function_id"],
+                )?,
+            )?,
+            queue_depth: gauge("twinlet_queue_depth", "Requests that wait for a worker")?,
+            mqtt_connected: gauge("twinlet_mqtt_connected", "1 while the broker is connected, else 0")?,
+            artifact_bytes: gauge(
+                "twinlet_artifact_cache_bytes",
+                "Bytes of artifacts on the disk, compiled ones included",
+            )?,
+            outbox_messages: gauge("twinlet_outbox_messages", "Telemetry messages that wait for the broker")?,
+            mqtt: counters(
+                "twinlet_mqtt_events_total",
+                "What the MQTT connection counted, by event",
+                &["event"],
+            )?,
+            messages: counters(
+                "twinlet_messages_total",
+                "Messages from the hub by topic and by what became of them: accepted, unchanged or refused",
+                &["topic", "result"],
+            )?,
+            failures: counters(
+                "twinlet_function_failures_total",
+                "Preparations of a function that failed, by the phase they failed in",
+                &["function_id", "phase"],
+            )?,
+            requests: counters(
+                "twinlet_http_responses_total",
+                "Responses by door and class of status",
+                &["door", "class"],
+            )?,
+            resident_bytes: gauge("twinlet_resident_memory_bytes", "Resident set size of the agent")?,
+            contract,
+            ours,
+        }))
+    }
+
+    /// The series of one function.
+    pub fn function(self: &Arc<Self>, id: &FunctionId) -> FunctionMetrics {
+        let id = id.as_str();
+        let outcome = |outcome| self.invocations.with_label_values(&[id, outcome]);
+        FunctionMetrics {
+            all: self.clone(),
+            ok: outcome("ok"),
+            error: outcome("error"),
+            timeout: outcome("timeout"),
+            rejected: outcome("rejected"),
+            duration: self.durations.with_label_values(&[id]),
+            instances: self.instances.with_label_values(&[id]),
+        }
+    }
+
+    /// Drops the series of a function that is gone. That one of them was never made is no error.
+    pub fn forget_function(&self, id: &FunctionId) {
+        let id = id.as_str();
+        for outcome in ["ok", "error", "timeout", "rejected"] {
+            self.invocations.remove_label_values(&[id, outcome]).ok();
+        }
+        for phase in ["fetching", "verifying", "compiling", "starting"] {
+            self.failures.remove_label_values(&[id, phase]).ok();
+        }
+        self.durations.remove_label_values(&[id]).ok();
+        self.instances.remove_label_values(&[id]).ok();
+    }
+
+    /// An artifact was needed, by a deployment or by an invocation, and was on the device or not.
+    pub fn cache_lookup(&self, hit: bool) {
+        if hit { self.totals.hits.inc() } else { self.totals.misses.inc() }
+    }
+
+    /// A message came on a topic.
+    pub fn message(&self, topic: &str, taken: Taken) {
+        let result = match taken {
+            Taken::Accepted => "accepted",
+            Taken::Unchanged => "unchanged",
+            Taken::Refused => "refused",
+        };
+        self.messages.with_label_values(&[topic, result]).inc();
+    }
+
+    /// A function's preparation failed in a phase.
+    pub fn failure(&self, id: &FunctionId, phase: &str) {
+        self.failures.with_label_values(&[id.as_str(), phase]).inc();
+    }
+
+    /// A door answered.
+    pub fn response(&self, door: &str, status: u16) {
+        let class = match status / 100 {
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.with_label_values(&[door, class]).inc();
+    }
+
+    /// Sets what the MQTT connection has counted under a name.
+    pub fn set_mqtt(&self, event: &str, total: u64) {
+        let counter = self.mqtt.with_label_values(&[event]);
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Invocations and errors since the start.
+    pub fn invocation_totals(&self) -> (u64, u64) {
+        (whole(self.totals.invocations.get()), whole(self.totals.errors.get()))
+    }
+
+    /// Instances that exist, over all functions.
+    pub fn instances_total(&self, functions: &[FunctionId]) -> i64 {
+        functions.iter().map(|id| self.instances.with_label_values(&[id.as_str()]).get()).sum()
+    }
+
+    /// The whole page, in Prometheus' text format. `resident_bytes` is the agent's present size.
+    pub fn render(&self, resident_bytes: u64) -> Result<Vec<u8>, prometheus::Error> {
+        self.resident_bytes.set(i64::try_from(resident_bytes).unwrap_or(i64::MAX));
+        self.totals.compute();
+        let mut page = Vec::with_capacity(8 << 10);
+        for registry in [&self.contract, &self.ours] {
+            TextEncoder::new().encode(&registry.gather(), &mut page)?;
+        }
+        Ok(page)
+    }
+}
+
+impl FunctionMetrics {
+    /// Counts one invocation and how long it took.
+    pub fn invoked(&self, outcome: Outcome, took: Duration) {
+        let counter = match outcome {
+            Outcome::Ok => &self.ok,
+            Outcome::Error => &self.error,
+            Outcome::Timeout => &self.timeout,
+            Outcome::Rejected => &self.rejected,
+        };
+        counter.inc();
+        self.duration.observe(took.as_secs_f64());
+        let totals = &self.all.totals;
+        totals.invocations.inc();
+        if outcome != Outcome::Ok {
+            totals.errors.inc();
+        }
+        totals.hits.inc();
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        totals.nanoseconds.fetch_add(took, Ordering::Relaxed);
+    }
+}
+
+impl Totals {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| register(registry, Counter::new(name, help)?);
+        let gauge = |name: &str, help: &str| register(registry, Gauge::new(name, help)?);
+        Ok(Self {
+            invocations: counter("edge_runner_total_invocations", "Total number of function invocations")?,
+            errors: counter("edge_runner_total_errors", "Total number of errors")?,
+            average_ms: gauge(
+                "edge_runner_average_execution_time_ms",
+                "Average execution time in milliseconds",
+            )?,
+            error_rate: gauge("edge_runner_error_rate", "Error rate percentage")?,
+            hits: counter("edge_runner_cache_hits", "Total cache hits")?,
+            misses: counter("edge_runner_cache_misses", "Total cache misses")?,
+            hit_rate: gauge("edge_runner_cache_hit_rate", "Cache hit rate percentage")?,
+            nanoseconds: AtomicU64::new(0),
+        })
+    }
+
+    fn compute(&self) {
+        let invocations = self.invocations.get();
+        let (hits, misses) = (self.hits.get(), self.misses.get());
+        let milliseconds = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64() * 1e3;
+        self.average_ms.set(two_places(ratio(milliseconds, invocations)));
+        self.error_rate.set(two_places(100.0 * ratio(self.errors.get(), invocations)));
+        self.hit_rate.set(two_places(100.0 * ratio(hits, hits + misses)));
+    }
+}
+
+fn register<M: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: M,
+) -> Result<M, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn two_places(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// A counter's value; counters never go below zero and stay far below 2^53.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(value: f64) -> u64 {
+    value as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(metrics: &Metrics) -> String {
+        let page = metrics.render(1).unwrap_or_else(|e| panic!("{e}"));
+        String::from_utf8_lossy(&page).into_owned()
+    }
+
+    #[test]
+    fn the_contracts_metrics_come_first_and_add_up() -> Result<(), Box<dyn std::error::Error>> {
+        let metrics = Metrics::new("0")?;
+        let function = metrics.function(&"f".parse()?);
+        function.invoked(Outcome::Ok, Duration::from_millis(10));
+        function.invoked(Outcome::Timeout, Duration::from_millis(30));
+        metrics.cache_lookup(false);
+        metrics.cache_lookup(true);
+        let page = page(&metrics);
+        for line in [
+            "# HELP edge_runner_total_invocations Total number of function invocations",
+            "# TYPE edge_runner_total_invocations counter",
+            "edge_runner_total_invocations 2",
+            "edge_runner_total_errors 1",
+            "edge_runner_average_execution_time_ms 20",
+            "edge_runner_error_rate 50",
+            "edge_runner_cache_hits 3",
+            "edge_runner_cache_misses 1",
+            "edge_runner_cache_hit_rate 75",
+            "twinlet_invocations_total{function_id=\"f\",outcome=\"timeout\"} 1",
+            "twinlet_invocation_duration_seconds_bucket{function_id=\"f\",le=\"0.01\"} 1",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is not in:\n{page}");
+        }
+        assert!(page.rfind("edge_runner_") < page.find("twinlet_"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_function_that_is_gone_leaves_no_series() -> Result<(), Box<dyn std::error::Error>> {
+        let metrics = Metrics::new("0")?;
+        let id: FunctionId = "gone".parse()?;
+        metrics.function(&id).invoked(Outcome::Ok, Duration::ZERO);
+        metrics.failure(&id, "compiling");
+        assert!(page(&metrics).contains("gone"));
+        metrics.forget_function(&id);
+        assert!(!page(&metrics).contains("gone"));
+        Ok(())
+    }
+}

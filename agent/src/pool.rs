@@ -1,0 +1,228 @@
+//! One deployed version of a function, and its instances: hot ones wait for the next event. Knows nothing of routes or
+//! of who calls.
+//!
+//! Whoever holds a [`Function`] may call it; when a newer version has taken its place in the routes, it ends with the
+//! last call that holds it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use twinlet_host::bindings::twinlet::device::types::{Request, Response};
+use twinlet_host::bindings::{HttpFunction, HttpFunctionPre};
+use twinlet_host::bucket::Bucket;
+use twinlet_host::logging::escaped;
+use twinlet_host::{Environment, Guest};
+use wasmtime::{Store, Trap};
+
+use crate::desired::{FunctionId, FunctionSpec, Isolation};
+use crate::engine::{Runtime, ticks_until};
+use crate::metrics::FunctionMetrics;
+use crate::workers::Lane;
+
+/// Why a call brought no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Its deadline passed.
+    #[error("it did not end within its {} ms (max_execution_ms)", .0.as_millis())]
+    Timeout(Duration),
+    /// No instance could be started.
+    #[error("it does not start: {0}")]
+    Start(String),
+    /// The guest trapped, and its instance is gone.
+    #[error("{0}")]
+    Trap(String),
+    /// The guest answered with an error.
+    #[error("it returned an error: {0}")]
+    Guest(String),
+    /// No memory or address space for another instance.
+    #[error("no room for another instance: {0}")]
+    Exhausted(String),
+}
+
+/// A deployed version of a function.
+pub struct Function {
+    /// Its id.
+    pub id: FunctionId,
+    /// What it was deployed as.
+    pub spec: FunctionSpec,
+    /// Its share of the workers.
+    pub lane: Arc<Lane>,
+    /// Its series.
+    pub metrics: FunctionMetrics,
+    runtime: Arc<Runtime>,
+    environment: Arc<Environment>,
+    linked: HttpFunctionPre<Guest>,
+    hot: Mutex<Vec<Instance>>,
+    /// Instances of this version, hot or working; the metric counts those of all versions.
+    alive: Arc<AtomicU32>,
+    retired: AtomicBool,
+    complaints: Mutex<Bucket>,
+}
+
+/// Failed invocations of one function that are logged at once, and then a second.
+const COMPLAINTS: (u32, u32) = (10, 1);
+
+/// One instance, alone in its store.
+struct Instance {
+    store: Store<Guest>,
+    guest: HttpFunction,
+    idle_since: Instant,
+    _counted: Counted,
+}
+
+/// Counts an instance for as long as it lives.
+struct Counted {
+    alive: Arc<AtomicU32>,
+    metrics: FunctionMetrics,
+}
+
+impl Counted {
+    fn new(function: &Function) -> Self {
+        function.alive.fetch_add(1, Ordering::Relaxed);
+        function.metrics.instances.inc();
+        Self { alive: function.alive.clone(), metrics: function.metrics.clone() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.instances.dec();
+    }
+}
+
+impl Function {
+    /// A function without an instance yet.
+    pub fn new(
+        (id, spec): (FunctionId, FunctionSpec),
+        runtime: Arc<Runtime>,
+        linked: HttpFunctionPre<Guest>,
+        environment: Environment,
+        lane: Arc<Lane>,
+        metrics: FunctionMetrics,
+    ) -> Self {
+        let environment = Arc::new(environment);
+        let (hot, alive, retired) = (Mutex::default(), Arc::default(), AtomicBool::new(false));
+        let complaints = Mutex::new(Bucket::new(COMPLAINTS.0, COMPLAINTS.1, Instant::now()));
+        Self { id, spec, lane, metrics, runtime, environment, linked, hot, alive, retired, complaints }
+    }
+
+    /// Calls the function on this thread, which must be a worker's.
+    pub fn handle(&self, request: &Request, deadline: Instant) -> Result<Response, CallError> {
+        let _ticking = self.runtime.running();
+        let mut instance = match self.hot().pop() {
+            Some(instance) => instance,
+            None => self.instantiate(deadline)?,
+        };
+        instance.store.data_mut().set_deadline(deadline);
+        instance.store.set_epoch_deadline(ticks_until(deadline));
+        let handler = instance.guest.twinlet_device_http_handler();
+        let answer = handler.call_handle(&mut instance.store, request);
+        // A guest that trapped is in no state to be called again; its instance ends here.
+        let answer = answer.map_err(|error| self.trapped(&error))?;
+        self.keep(instance);
+        answer.map_err(|text| CallError::Guest(escaped(&text)))
+    }
+
+    /// Starts instances on this thread, which must be a worker's, until `min` are there; one at least, to see that it
+    /// starts at all.
+    pub fn warm_up(&self) -> Result<(), CallError> {
+        let _ticking = self.runtime.running();
+        let wanted = self.spec.instances.min.max(1);
+        while self.alive.load(Ordering::Relaxed) < wanted {
+            let instance = self.instantiate(Instant::now() + self.spec.max_execution)?;
+            self.keep_any(instance);
+        }
+        Ok(())
+    }
+
+    /// Whether another failed invocation may be logged; a function that fails always must not fill the log.
+    pub fn may_complain(&self) -> bool {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
+    }
+
+    /// Whether fewer instances than `min` are there, as after a trap.
+    pub fn is_short(&self) -> bool {
+        !self.retired.load(Ordering::Acquire) && self.alive.load(Ordering::Relaxed) < self.spec.instances.min
+    }
+
+    /// Drops the instances above `min` that have waited for longer than `idle_timeout`.
+    pub fn drop_idle(&self, now: Instant) {
+        let min = usize::try_from(self.spec.instances.min).unwrap_or(usize::MAX);
+        let mut dropped = Vec::new();
+        let mut hot = self.hot();
+        // The last in the list was used last; the first has waited longest.
+        while hot.len() > min
+            && hot
+                .first()
+                .is_some_and(|i| now.duration_since(i.idle_since) >= self.spec.instances.idle_timeout)
+        {
+            dropped.push(hot.remove(0));
+        }
+        drop(hot);
+        drop(dropped);
+    }
+
+    /// Drops the hot instances; those at work end with their call.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        let hot = std::mem::take(&mut *self.hot());
+        drop(hot);
+    }
+
+    fn instantiate(&self, deadline: Instant) -> Result<Instance, CallError> {
+        let mut store = Store::new(self.runtime.engine(), Guest::new(self.environment.clone(), deadline));
+        store.limiter(|guest| guest.limits());
+        store.set_hostcall_fuel(twinlet_host::limits::HOST_CALL_BYTES);
+        store.set_epoch_deadline(ticks_until(deadline));
+        match self.linked.instantiate(&mut store) {
+            Ok(guest) => {
+                Ok(Instance { store, guest, idle_since: Instant::now(), _counted: Counted::new(self) })
+            }
+            Err(error) => Err(match self.trapped(&error) {
+                CallError::Trap(why) => CallError::Start(why),
+                other => other,
+            }),
+        }
+    }
+
+    fn keep(&self, instance: Instance) {
+        if self.spec.instances.isolation == Isolation::Reused {
+            self.keep_any(instance);
+            return;
+        }
+        drop(instance);
+        // A fresh instance for the next event, made now, when nobody waits for it.
+        if self.is_short() {
+            match self.instantiate(Instant::now() + self.spec.max_execution) {
+                Ok(fresh) => self.keep_any(fresh),
+                Err(error) => log::warn!("function {}: {error}", self.id),
+            }
+        }
+    }
+
+    fn keep_any(&self, mut instance: Instance) {
+        instance.idle_since = Instant::now();
+        let mut hot = self.hot();
+        // Under the lock, so that none is added behind `retire`.
+        if !self.retired.load(Ordering::Acquire) {
+            hot.push(instance);
+        }
+    }
+
+    fn hot(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trapped(&self, error: &wasmtime::Error) -> CallError {
+        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            return CallError::Timeout(self.spec.max_execution);
+        }
+        let why = error.root_cause().to_string();
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            return CallError::Exhausted(why);
+        }
+        CallError::Trap(why)
+    }
+}

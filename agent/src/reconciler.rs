@@ -1,0 +1,334 @@
+//! Makes the device match the desired state, on a thread of its own, and owns what is so. Input: desired state, latest
+//! wins. Output: the snapshot that the doors serve from, and the board. Knows nothing of MQTT or HTTP.
+//!
+//! Swap, never strip: a function's new version is prepared beside the old one and takes its place in one step; a route
+//! keeps its old target until its new one is ready; what is no longer wanted goes last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::board::Board;
+use crate::desired::{Desired, FunctionId, FunctionSpec, RouteId, RouteSpec};
+use crate::metrics::Metrics;
+use crate::plan::{self, Actual, Retry};
+use crate::pool::Function;
+use crate::prepare::{PrepareError, Preparer, Progress};
+use crate::routes::RouteTable;
+use crate::serving::{Serving, Snapshot};
+use crate::status::{DesiredStatus, Phase};
+
+/// How often idle instances and space on the disk are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// The first wait before a failed preparation is tried again; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// The one owner of what is so.
+pub struct Reconciler {
+    /// Prepares functions.
+    pub preparer: Preparer,
+    /// What the doors serve from.
+    pub serving: Arc<Serving>,
+    /// Where progress is told.
+    pub board: Arc<Board>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Bytes that artifacts may take.
+    pub cache_bytes: u64,
+    /// Runs the waits.
+    pub runtime: Handle,
+    /// Changes whenever this thread gets on, for the watchdog.
+    pub progress: Arc<AtomicU64>,
+}
+
+/// What is so, between two looks at desired state.
+#[derive(Default)]
+struct State {
+    functions: BTreeMap<FunctionId, Item>,
+    /// The routes that are served.
+    routes: BTreeMap<RouteId, RouteSpec>,
+    table: Arc<RouteTable>,
+}
+
+#[derive(Default)]
+struct Item {
+    serving: Option<Arc<Function>>,
+    failed: Option<Failure>,
+}
+
+struct Failure {
+    spec: FunctionSpec,
+    why: String,
+    tries: u32,
+    /// None: not until the function changes.
+    again: Option<Instant>,
+}
+
+/// A newer desired state came.
+struct Superseded;
+
+impl Reconciler {
+    /// Runs until the sender of desired states is gone.
+    pub fn run(self, mut desired: watch::Receiver<Arc<Desired>>) {
+        let mut state = State::default();
+        loop {
+            self.tick();
+            let wanted = desired.borrow_and_update().clone();
+            if self.apply(&wanted, &mut state, &desired).is_err() {
+                log::info!("a newer desired state came; the work on version {} ends here", wanted.version);
+                continue;
+            }
+            self.keep_house(&wanted, &state);
+            let wait = self.wait(&state);
+            let changed =
+                self.runtime.block_on(async { tokio::time::timeout(wait, desired.changed()).await });
+            if let Ok(Err(_gone)) = changed {
+                break;
+            }
+        }
+        self.serving.store(Arc::new(Snapshot::default()));
+        for function in state.functions.values().filter_map(|item| item.serving.as_ref()) {
+            function.retire();
+        }
+    }
+
+    fn tick(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn apply(
+        &self,
+        wanted: &Desired,
+        state: &mut State,
+        newer: &watch::Receiver<Arc<Desired>>,
+    ) -> Result<(), Superseded> {
+        let now = Instant::now();
+        let actual = state.functions.iter().map(|(id, item)| (id.clone(), item.actual(now))).collect();
+        let plan = plan::plan(wanted, &actual, |spec| self.preparer.on_device(spec));
+        if !plan.prepare.is_empty() {
+            let names: Vec<_> = plan.prepare.iter().map(FunctionId::as_str).collect();
+            self.board
+                .settle(wanted.version, DesiredStatus::new(202, format!("preparing {}", names.join(", "))));
+        }
+        for id in &plan.prepare {
+            if let Some(spec) = wanted.functions.get(id)
+                && state.tries(id, spec) == 0
+            {
+                self.board.phase(id, spec.version, Phase::Pending);
+            }
+        }
+        for id in &plan.prepare {
+            let Some(spec) = wanted.functions.get(id) else { continue };
+            if !self.preparer.on_device(spec) {
+                // All that needs no network is ready.
+                self.publish(wanted, state);
+            }
+            self.prepare(id, spec, state, newer)?;
+            // Each function serves as soon as it is ready; a slow download of the next holds up nothing.
+            self.publish(wanted, state);
+        }
+        self.publish(wanted, state);
+        for id in &plan.retire {
+            self.retire(id, state);
+        }
+        self.settle(wanted, state);
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        id: &FunctionId,
+        spec: &FunctionSpec,
+        state: &mut State,
+        newer: &watch::Receiver<Arc<Desired>>,
+    ) -> Result<(), Superseded> {
+        let began = Instant::now();
+        let phase = |phase: Phase| {
+            self.tick();
+            log::debug!("function {id} v{}: {}", spec.version, phase.as_str());
+            self.board.phase(id, spec.version, phase);
+        };
+        let superseded = || {
+            self.tick();
+            newer.has_changed().unwrap_or(true)
+        };
+        let tries = state.tries(id, spec);
+        let item = state.functions.entry(id.clone()).or_default();
+        match self.preparer.prepare(id, spec, &Progress { phase: &phase, superseded: &superseded }) {
+            Ok(function) => {
+                item.failed = None;
+                let before = item.serving.replace(function);
+                log::info!(
+                    "function {id} v{}: running after {} ms",
+                    spec.version,
+                    began.elapsed().as_millis()
+                );
+                if let Some(before) = before {
+                    // Its last callers hold it until they are done.
+                    before.retire();
+                }
+                self.board.phase(id, spec.version, Phase::Running);
+                Ok(())
+            }
+            Err(PrepareError::Superseded) => Err(Superseded),
+            Err(PrepareError::Failed { phase, why, retry }) => {
+                let wait = retry.then(|| back_off(tries));
+                let then = match (&item.serving, wait) {
+                    (Some(old), _) => format!("; version {} goes on serving", old.spec.version),
+                    (None, Some(wait)) => format!("; next try in {:.1} s", wait.as_secs_f32()),
+                    (None, None) => "; not tried again until it changes".into(),
+                };
+                let phase_name = phase.as_str();
+                log::error!("function {id} v{}: {phase_name} failed: {why}{then}", spec.version);
+                self.metrics.failure(id, phase_name);
+                let told = if retry { Phase::Backoff } else { Phase::Failed };
+                let tries = tries.saturating_add(1);
+                self.board.failed(id, &format!("{phase_name}: {why}"), told, tries);
+                let again = wait.map(|wait| Instant::now() + wait);
+                item.failed = Some(Failure { spec: spec.clone(), why, tries, again });
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts what is ready into the doors' hands.
+    fn publish(&self, wanted: &Desired, state: &mut State) {
+        let ready: BTreeSet<FunctionId> = state
+            .functions
+            .iter()
+            .filter(|(_, item)| item.serving.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        let routes = plan::effective_routes(&wanted.routes, &state.routes, &wanted.functions, &ready);
+        if routes != state.routes || self.serving.load().functions.is_empty() {
+            state.table = Arc::new(RouteTable::new(&routes));
+            state.routes = routes;
+        }
+        let mut functions: BTreeMap<_, _> = wanted.functions.keys().map(|id| (id.clone(), None)).collect();
+        for (id, item) in &state.functions {
+            if item.serving.is_some() {
+                functions.insert(id.clone(), item.serving.clone());
+            }
+        }
+        self.serving.store(Arc::new(Snapshot { routes: state.table.clone(), functions, applied: true }));
+    }
+
+    fn retire(&self, id: &FunctionId, state: &mut State) {
+        if state.routes.values().any(|route| route.function_id == *id) {
+            log::debug!(
+                "function {id}: no longer wanted, but a route's new target is not ready; it stays for now"
+            );
+            return;
+        }
+        if let Some(Item { serving: Some(function), .. }) = state.functions.remove(id) {
+            function.retire();
+            let kept = self.serving.load();
+            let mut functions = kept.functions.clone();
+            functions.remove(id);
+            self.serving.store(Arc::new(Snapshot { routes: kept.routes.clone(), functions, applied: true }));
+        }
+        self.metrics.forget_function(id);
+        log::info!("function {id}: stopped, no longer wanted");
+    }
+
+    /// Says what became of the desired state as a whole.
+    fn settle(&self, wanted: &Desired, state: &State) {
+        self.board.keep_only(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
+        let failures: Vec<String> = state
+            .functions
+            .iter()
+            .filter(|(id, _)| wanted.functions.contains_key(*id))
+            .filter_map(|(id, item)| item.failed.as_ref().map(|failure| format!("{id}: {}", failure.why)))
+            .collect();
+        let status = if failures.is_empty() {
+            DesiredStatus::new(200, "applied")
+        } else {
+            DesiredStatus::new(500, failures.join("; "))
+        };
+        self.board.settle(wanted.version, status);
+    }
+
+    fn keep_house(&self, wanted: &Desired, state: &State) {
+        let now = Instant::now();
+        for function in state.functions.values().filter_map(|item| item.serving.as_ref()) {
+            function.drop_idle(now);
+            if function.is_short()
+                && let Err(error) = self.preparer.warm_up(function)
+            {
+                log::warn!("function {}: starting another instance: {error}", function.id);
+            }
+        }
+        let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
+        keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
+        let artifacts = &self.preparer.artifacts;
+        let swept = artifacts.evict(self.cache_bytes, &keep).and_then(|removed| {
+            for sha256 in &removed {
+                log::info!("artifact {sha256}: removed to make room");
+                if let Err(error) = self.preparer.store.forget_seal(sha256) {
+                    log::warn!("artifact {sha256}: forgetting its seal: {error}");
+                }
+            }
+            artifacts.bytes()
+        });
+        match swept {
+            Ok(bytes) => self.metrics.artifact_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX)),
+            Err(error) => log::warn!("looking after the artifacts: {error}"),
+        }
+    }
+
+    /// How long until something is to be done without a new desired state.
+    fn wait(&self, state: &State) -> Duration {
+        let now = Instant::now();
+        let retries = state.functions.values().filter_map(|item| item.failed.as_ref()?.again);
+        retries.map(|at| at.saturating_duration_since(now)).min().unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING)
+    }
+}
+
+impl Item {
+    fn actual(&self, now: Instant) -> Actual {
+        let failed = self.failed.as_ref().map(|failure| {
+            let retry = match failure.again {
+                None => Retry::Never,
+                Some(at) if at <= now => Retry::Due,
+                Some(_) => Retry::Later,
+            };
+            (failure.spec.clone(), retry)
+        });
+        Actual { serving: self.serving.as_ref().map(|function| function.spec.clone()), failed }
+    }
+}
+
+impl State {
+    /// How often this very specification has failed.
+    fn tries(&self, id: &FunctionId, spec: &FunctionSpec) -> u32 {
+        let failed = self.functions.get(id).and_then(|item| item.failed.as_ref());
+        failed.filter(|failure| failure.spec == *spec).map_or(0, |failure| failure.tries)
+    }
+}
+
+/// Doubles with each try, up to five minutes, and takes a random part of the second half, so that a fleet that failed
+/// together does not come back together.
+fn back_off(tries: u32) -> Duration {
+    let full = FIRST_RETRY.saturating_mul(1 << tries.min(16)).min(LONGEST_RETRY);
+    full.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_slow_down_but_never_stop() {
+        for tries in 0..100 {
+            let wait = back_off(tries);
+            let full = Duration::from_secs(1 << tries.min(16)).min(LONGEST_RETRY);
+            assert!(wait >= full / 2 && wait <= full, "{tries}: {wait:?}");
+        }
+    }
+}

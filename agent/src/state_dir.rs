@@ -1,0 +1,137 @@
+//! The state directory: makes it, makes sure that it is ours alone, and keeps the node's own name and key in it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::config::NodeId;
+
+/// Bytes of the device key.
+const KEY_BYTES: usize = 32;
+
+/// Why the state directory can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was to be read or written.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Native code is loaded from it, so no one else may write to it.
+    #[error("{path} belongs to another user (uid {uid}); choose another cache_dir")]
+    Foreign {
+        /// The directory.
+        path: String,
+        /// Whose it is.
+        uid: u32,
+    },
+}
+
+/// The directory, ready for use.
+pub struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Makes the directory if need be, and closes it to others.
+    pub fn open(path: &Path) -> Result<Self, StateDirError> {
+        let failed = |source| StateDirError::Io { path: path.display().to_string(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let metadata = fs::metadata(path).map_err(failed)?;
+        // SAFETY: geteuid has no preconditions and can not fail.
+        let me = unsafe { libc::geteuid() };
+        if metadata.uid() != me {
+            return Err(StateDirError::Foreign { path: path.display().to_string(), uid: metadata.uid() });
+        }
+        if metadata.mode() & 0o077 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        let path = fs::canonicalize(path).map_err(failed)?;
+        if path.starts_with("/tmp") || path.starts_with("/run") {
+            log::warn!("{} does not survive a restart of the device; set cache_dir", path.display());
+        }
+        Ok(Self { path })
+    }
+
+    /// Where it is, as an absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name this node was given when it first started without one: a UUID.
+    pub fn node_id(&self) -> Result<NodeId, StateDirError> {
+        let path = self.path.join("node_id");
+        let kept = match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse::<NodeId>().ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(StateDirError::Io { path: path.display().to_string(), source }),
+        };
+        if let Some(id) = kept {
+            return Ok(id);
+        }
+        let made = uuid::Uuid::new_v4().to_string();
+        let failed = |source| StateDirError::Io { path: path.display().to_string(), source };
+        write_durably(&path, made.as_bytes()).map_err(failed)?;
+        made.parse().map_err(|e| failed(io::Error::other(format!("{e}"))))
+    }
+
+    /// The key of this device, made at the first start. Compiled artifacts are sealed with it.
+    pub fn device_key(&self) -> Result<Vec<u8>, StateDirError> {
+        let path = self.path.join("device.key");
+        let failed = |source| StateDirError::Io { path: path.display().to_string(), source };
+        match fs::read(&path) {
+            Ok(key) if key.len() == KEY_BYTES => return Ok(key),
+            Ok(_) => log::warn!(
+                "{} is damaged; a new key is made, and all artifacts compiled anew",
+                path.display()
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(failed(source)),
+        }
+        let mut key = vec![0; KEY_BYTES];
+        SystemRandom::new().fill(&mut key).map_err(|_| failed(io::Error::other("no randomness")))?;
+        write_durably(&path, &key).map_err(failed)?;
+        Ok(key)
+    }
+}
+
+/// Writes a small file of our own so that after a power cut it is whole or not there.
+fn write_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let temporary = path.with_added_extension("part");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_and_key_are_made_once_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("a/b")).unwrap();
+        let (id, key) = (state.node_id().unwrap(), state.device_key().unwrap());
+        let again = StateDir::open(state.path()).unwrap();
+        assert_eq!(again.node_id().unwrap(), id);
+        assert_eq!(again.device_key().unwrap(), key);
+        assert_eq!(fs::metadata(state.path()).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(state.path().join("device.key")).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_key_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        fs::write(state.path().join("device.key"), b"short").unwrap();
+        assert_eq!(state.device_key().unwrap().len(), KEY_BYTES);
+    }
+}

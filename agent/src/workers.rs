@@ -1,0 +1,390 @@
+//! The threads on which guests run, and the queue before them. Knows nothing of what the work is.
+//!
+//! As many workers compute at once as there are cores, and one more, so that a neighbour always has a place: a lane
+//! (one function) never computes on more than there are cores. A worker whose guest waits in a host call gives its
+//! place up, and another takes it, up to `max_workers` threads. A lane never holds all workers, nor more than half of
+//! the queue, so that one slow function does not starve the others.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use twinlet_host::WorkerSlot;
+
+/// Beside the guest's own stack, room for the host functions that it calls.
+const STACK: usize = crate::engine::GUEST_STACK + (768 << 10);
+/// A worker beyond those that compute ends after so long without work.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// What becomes of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It runs now, on a worker.
+    Run,
+    /// Its deadline passed while it waited.
+    Expired,
+    /// There was no room in the queue, or the workers stop; called by the one who submitted it.
+    Refused,
+}
+
+/// Work, called once with what became of it.
+pub type Work = Box<dyn FnOnce(Turn) + Send>;
+
+/// One function's share of the workers. Its counts change only under the workers' lock.
+pub struct Lane {
+    max_held: usize,
+    waiting: AtomicUsize,
+    held: AtomicUsize,
+    computing: AtomicUsize,
+}
+
+/// The workers; stopped and joined by [`Workers::stop`].
+pub struct Workers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limits: Limits,
+    runtime: Handle,
+    state: Mutex<State>,
+    /// Work came, a place to compute became free, or the workers stop.
+    changed: Condvar,
+    /// A place became free, for those that come back from a host call.
+    freed: Condvar,
+}
+
+struct Limits {
+    cores: usize,
+    max_threads: usize,
+    queue: usize,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    threads: Vec<JoinHandle<()>>,
+    started: usize,
+    alive: usize,
+    idle: usize,
+    computing: usize,
+    returning: usize,
+    stopping: bool,
+}
+
+struct Job {
+    lane: Arc<Lane>,
+    deadline: Instant,
+    work: Work,
+}
+
+impl Workers {
+    /// No thread yet; they start when work comes. Guests' host calls run on `runtime`.
+    pub fn new(max_workers: usize, queue: usize, runtime: Handle) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let limits = Limits { cores, max_threads: max_workers.max(2), queue };
+        let shared = Shared {
+            limits,
+            runtime,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            freed: Condvar::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A share for a function of at most so many instances at once.
+    pub fn lane(&self, max_instances: u32) -> Arc<Lane> {
+        let all_but_one = self.shared.limits.max_threads - 1;
+        Arc::new(Lane {
+            max_held: usize::try_from(max_instances).unwrap_or(usize::MAX).clamp(1, all_but_one),
+            waiting: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            computing: AtomicUsize::new(0),
+        })
+    }
+
+    /// What a guest of this lane gives up while it waits in a host call.
+    pub fn slot(&self, lane: &Arc<Lane>) -> Arc<dyn WorkerSlot> {
+        Arc::new(Slot { shared: self.shared.clone(), lane: lane.clone() })
+    }
+
+    /// Queues work, or where there is no room refuses it on the spot.
+    pub fn submit(&self, lane: &Arc<Lane>, deadline: Instant, work: Work) {
+        let mut state = self.shared.lock();
+        let full = state.queue.len() >= self.shared.limits.queue
+            || lane.waiting.load(Relaxed) >= (self.shared.limits.queue / 2).max(1);
+        if full || state.stopping {
+            drop(state);
+            work(Turn::Refused);
+            return;
+        }
+        lane.waiting.fetch_add(1, Relaxed);
+        state.queue.push_back(Job { lane: lane.clone(), deadline, work });
+        self.shared.find_worker(state);
+    }
+
+    /// Runs work on a worker and waits for its result; none where there is no room or no time.
+    pub fn run<R: Send + 'static>(
+        &self,
+        lane: &Arc<Lane>,
+        deadline: Instant,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Option<R> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let work = Box::new(move |turn| {
+            if turn == Turn::Run && sender.send(work()).is_err() {
+                log::debug!("nobody waits for a worker's result any more");
+            }
+        });
+        self.submit(lane, deadline, work);
+        receiver.recv().ok()
+    }
+
+    /// Work that waits in the queue.
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().queue.len()
+    }
+
+    /// Refuses what waits and what comes, lets the work that runs end, and joins the threads; those that still run at
+    /// the deadline are left behind. Says whether all ended.
+    pub fn stop(&self, deadline: Instant) -> bool {
+        let mut state = self.shared.lock();
+        state.stopping = true;
+        let refused = std::mem::take(&mut state.queue);
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
+        self.shared.changed.notify_all();
+        for job in refused {
+            (job.work)(Turn::Refused);
+        }
+        let mut state = self.shared.lock();
+        while state.alive > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.shared.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            state = waited.0;
+        }
+        drop(state);
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!("a worker had panicked");
+            }
+        }
+        true
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes an idle worker for work that can run now, or starts one.
+    fn find_worker(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.idle > 0 {
+            drop(state);
+            self.changed.notify_one();
+            return;
+        }
+        if state.alive >= self.limits.max_threads || state.next(&self.limits).is_none() {
+            return;
+        }
+        state.started += 1;
+        let of_thread = self.clone();
+        let builder = thread::Builder::new().name(format!("guest-{}", state.started)).stack_size(STACK);
+        match builder.spawn(move || work(&of_thread)) {
+            Ok(thread) => {
+                state.alive += 1;
+                state.threads.retain(|thread| !thread.is_finished());
+                state.threads.push(thread);
+            }
+            Err(error) => report_spawn(&error, state.alive),
+        }
+    }
+}
+
+fn report_spawn(error: &io::Error, alive: usize) {
+    log::warn!("starting a worker: {error}; going on with {alive}");
+}
+
+impl State {
+    /// The first job in the queue that may run now.
+    fn next(&self, limits: &Limits) -> Option<usize> {
+        if self.computing + self.returning > limits.cores {
+            return None;
+        }
+        self.queue.iter().position(|job| {
+            job.lane.held.load(Relaxed) < job.lane.max_held && job.lane.computing.load(Relaxed) < limits.cores
+        })
+    }
+
+    fn take(&mut self, limits: &Limits) -> Option<Job> {
+        let job = self.next(limits).and_then(|index| self.queue.remove(index))?;
+        job.lane.waiting.fetch_sub(1, Relaxed);
+        job.lane.held.fetch_add(1, Relaxed);
+        job.lane.computing.fetch_add(1, Relaxed);
+        self.computing += 1;
+        Some(job)
+    }
+}
+
+fn work(shared: &Arc<Shared>) {
+    let _runtime = shared.runtime.enter();
+    let mut state = shared.lock();
+    loop {
+        if let Some(job) = state.take(&shared.limits) {
+            drop(state);
+            let Job { lane, deadline, work } = job;
+            let turn = if Instant::now() < deadline { Turn::Run } else { Turn::Expired };
+            if std::panic::catch_unwind(AssertUnwindSafe(|| work(turn))).is_err() {
+                log::error!("a worker caught a panic; please report it");
+            }
+            state = shared.lock();
+            lane.held.fetch_sub(1, Relaxed);
+            lane.computing.fetch_sub(1, Relaxed);
+            state.computing -= 1;
+            if state.returning > 0 {
+                shared.freed.notify_one();
+            } else if !state.queue.is_empty() {
+                // This worker takes the next job itself; another may fit the place beside it.
+                shared.changed.notify_one();
+            }
+            continue;
+        }
+        if state.stopping || state.alive > shared.limits.max_threads {
+            break;
+        }
+        state.idle += 1;
+        let waited = shared.changed.wait_timeout(state, LINGER).unwrap_or_else(PoisonError::into_inner);
+        state = waited.0;
+        state.idle -= 1;
+        if waited.1.timed_out() && state.alive > shared.limits.cores + 1 && state.queue.is_empty() {
+            break;
+        }
+    }
+    state.alive -= 1;
+    if state.stopping {
+        shared.freed.notify_all();
+    }
+}
+
+struct Slot {
+    shared: Arc<Shared>,
+    lane: Arc<Lane>,
+}
+
+impl WorkerSlot for Slot {
+    fn leave(&self) {
+        let mut state = self.shared.lock();
+        state.computing -= 1;
+        self.lane.computing.fetch_sub(1, Relaxed);
+        if state.returning > 0 {
+            self.shared.freed.notify_one();
+        } else {
+            self.shared.find_worker(state);
+        }
+    }
+
+    fn enter(&self) {
+        let mut state = self.shared.lock();
+        state.returning += 1;
+        while state.computing > self.shared.limits.cores {
+            state = self.shared.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.returning -= 1;
+        state.computing += 1;
+        self.lane.computing.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn workers(max: usize, queue: usize) -> (tokio::runtime::Runtime, Arc<Workers>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|e| panic!("{e}"));
+        let workers = Arc::new(Workers::new(max, queue, runtime.handle().clone()));
+        (runtime, workers)
+    }
+
+    /// Submits work that says when it began and then waits to be released, in a host call or computing.
+    fn submit_blocked(
+        w: &Workers,
+        lane: &Arc<Lane>,
+        in_host_call: bool,
+    ) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (began, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let slot = w.slot(lane);
+        w.submit(
+            lane,
+            later(),
+            Box::new(move |turn| {
+                if turn == Turn::Refused {
+                    return;
+                }
+                if in_host_call {
+                    slot.leave();
+                }
+                began.send(()).unwrap();
+                released.recv().unwrap_err();
+                if in_host_call {
+                    slot.enter();
+                }
+            }),
+        );
+        (has_begun, release)
+    }
+
+    #[test]
+    fn a_lane_that_computes_on_every_core_leaves_a_place_for_its_neighbour() {
+        let (_runtime, workers) = workers(16, 64);
+        let (greedy, neighbour) = (workers.lane(100), workers.lane(1));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let blocked: Vec<_> = (0..cores + 4).map(|_| submit_blocked(&workers, &greedy, false)).collect();
+        assert_eq!(workers.run(&neighbour, later(), || 7), Some(7));
+        drop(blocked);
+        assert!(workers.stop(later()));
+    }
+
+    #[test]
+    fn workers_that_wait_in_host_calls_give_their_place_but_never_all() {
+        let (_runtime, workers) = workers(4, 64);
+        let (slow, neighbour) = (workers.lane(100), workers.lane(1));
+        let blocked: Vec<_> = (0..10).map(|_| submit_blocked(&workers, &slow, true)).collect();
+        let begun = blocked.iter().take(3).filter(|(b, _)| b.recv_timeout(Duration::from_secs(10)).is_ok());
+        assert_eq!(begun.count(), 3, "all but one worker");
+        assert_eq!(workers.run(&neighbour, later(), || 7), Some(7));
+        drop(blocked);
+        assert!(workers.stop(later()));
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_late_work_is_told() {
+        let (_runtime, workers) = workers(2, 2);
+        let lane = workers.lane(1);
+        let (begun, release) = submit_blocked(&workers, &lane, false);
+        begun.recv().unwrap();
+        let (turn, turns) = mpsc::channel();
+        let refused = turn.clone();
+        workers.submit(&lane, Instant::now(), Box::new(move |t| turn.send(t).unwrap()));
+        workers.submit(&lane, later(), Box::new(move |t| refused.send(t).unwrap()));
+        assert_eq!(turns.recv().unwrap(), Turn::Refused, "only half of the queue is one lane's");
+        drop(release);
+        assert_eq!(turns.recv().unwrap(), Turn::Expired);
+        assert!(workers.stop(later()));
+    }
+}

@@ -1,0 +1,211 @@
+//! `twinlet:device/http-client`: outbound HTTP through a gate. The gate knows the function's URL patterns and which
+//! addresses no pattern may reach by name; ureq does the rest.
+
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::tls::TlsConfig;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+pub use crate::bindings::twinlet::device::http_client::Error;
+
+use crate::Guest;
+use crate::bindings::twinlet::device::http_client::{Host, OutgoingRequest};
+use crate::bindings::twinlet::device::types::Response;
+
+mod pattern;
+
+pub use pattern::{Pattern, PatternError};
+
+/// Bytes of a response's body.
+const MAX_BODY_BYTES: u64 = 4 << 20;
+/// Headers that belong to the connection, so that a guest must not set them.
+const OWN_HEADERS: &[&str] = &["host", "content-length", "transfer-encoding", "connection", "upgrade", "te"];
+
+/// What a function may call: its patterns, and a client whose resolver holds to them.
+pub struct Gate {
+    patterns: Arc<[Pattern]>,
+    agent: Option<Agent>,
+}
+
+impl Gate {
+    /// A gate that nothing passes.
+    pub fn closed() -> Self {
+        Self { patterns: Arc::new([]), agent: None }
+    }
+
+    /// A gate for these patterns.
+    pub fn new(patterns: Vec<Pattern>, tls: TlsConfig) -> Self {
+        let patterns: Arc<[Pattern]> = patterns.into();
+        let config = Config::builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .tls_config(tls)
+            .max_idle_connections(4)
+            .allow_non_standard_methods(true)
+            .build();
+        let resolver = CheckedResolver { patterns: patterns.clone(), inner: DefaultResolver::default() };
+        Self { patterns, agent: Some(Agent::with_parts(config, DefaultConnector::default(), resolver)) }
+    }
+
+    fn permits(&self, url: &Uri) -> bool {
+        self.patterns.iter().any(|pattern| pattern.covers(url))
+    }
+
+    fn send(&self, request: OutgoingRequest, time_left: Duration) -> Result<Response, Error> {
+        let url: Uri =
+            request.url.parse().map_err(|e| Error::InvalidRequest(format!("url `{}`: {e}", request.url)))?;
+        let Some(agent) = self.agent.as_ref().filter(|_| self.permits(&url)) else {
+            return Err(Error::NotPermitted(format!("no pattern in permissions.http covers {url}")));
+        };
+        let asked = request.timeout_ms.map_or(time_left, |ms| Duration::from_millis(ms.into()));
+        let request = checked(request, url)?;
+        let mut run = agent.configure_request(request);
+        run = run.timeout_global(Some(asked.min(time_left).max(Duration::from_millis(1))));
+        let answer = agent.run(run.build()).map_err(told)?;
+        received(answer)
+    }
+}
+
+impl Host for Guest {
+    fn send(&mut self, request: OutgoingRequest) -> Result<Response, Error> {
+        let time_left = self.time_left();
+        self.waiting(|guest| guest.environment.http.send(request, time_left))
+    }
+}
+
+fn checked(request: OutgoingRequest, url: Uri) -> Result<http::Request<Vec<u8>>, Error> {
+    let mut builder = http::Request::builder().method(request.method.as_str()).uri(url);
+    for (name, value) in &request.headers {
+        if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            return Err(Error::InvalidRequest(format!("header `{name}` is set by the agent")));
+        }
+        builder = builder.header(name.as_str(), value.as_slice());
+    }
+    builder.body(request.body).map_err(|e| Error::InvalidRequest(e.to_string()))
+}
+
+fn received(answer: http::Response<ureq::Body>) -> Result<Response, Error> {
+    let (head, body) = answer.into_parts();
+    let headers = head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect();
+    let mut bytes = Vec::new();
+    let mut reader = body.into_reader().take(MAX_BODY_BYTES + 1);
+    reader.read_to_end(&mut bytes).map_err(|e| told(ureq::Error::from(e)))?;
+    if bytes.len() as u64 > MAX_BODY_BYTES {
+        return Err(Error::TooLarge(MAX_BODY_BYTES));
+    }
+    Ok(Response { status: head.status.as_u16(), headers, body: bytes })
+}
+
+fn told(error: ureq::Error) -> Error {
+    match error {
+        ureq::Error::Timeout(_) => Error::Timeout,
+        ureq::Error::Other(refused) if refused.is::<RefusedAddress>() => {
+            Error::NotPermitted(refused.to_string())
+        }
+        ureq::Error::Io(e) => match e.downcast::<ureq::Error>() {
+            Ok(inner) => told(inner),
+            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => Error::Timeout,
+            Err(e) => Error::Unreachable(e.to_string()),
+        },
+        ureq::Error::Rustls(e) => Error::Tls(e.to_string()),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Error::InvalidRequest(error.to_string()),
+        other => Error::Unreachable(other.to_string()),
+    }
+}
+
+/// Resolves once, and lets ureq connect only to addresses that the patterns open.
+#[derive(Debug)]
+struct CheckedResolver {
+    patterns: Arc<[Pattern]>,
+    inner: DefaultResolver,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{host} resolves to {address}, an address that permissions.http does not name outright")]
+struct RefusedAddress {
+    host: String,
+    address: IpAddr,
+}
+
+impl Resolver for CheckedResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.inner.resolve(uri, config, timeout)?;
+        let named = self.patterns.iter().any(|p| p.names_address() && p.covers(uri));
+        match found.iter().find(|socket| !named && !is_public(socket.ip())) {
+            Some(socket) => {
+                let host = uri.host().unwrap_or_default().to_owned();
+                Err(ureq::Error::Other(Box::new(RefusedAddress { host, address: socket.ip() })))
+            }
+            None => Ok(found),
+        }
+    }
+}
+
+/// False for loopback, private, link-local (which holds the clouds' metadata services), multicast and other addresses
+/// that a name on the internet has no business resolving to; mapped addresses count as what they map to.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            !(v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.is_unspecified()
+                || shared
+                || a == 0
+                || a >= 240)
+        }
+        IpAddr::V6(v6) => match v6.to_ipv4() {
+            Some(v4) => is_public(IpAddr::V4(v4)),
+            None => {
+                let first = v6.segments().first().copied().unwrap_or(0);
+                let nat64 = v6.segments().starts_with(&[0x64, 0xff9b]);
+                !(v6.is_multicast()
+                    || v6.is_unique_local()
+                    || v6.is_unicast_link_local()
+                    || nat64
+                    || first == 0x2002)
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_public_addresses_pass_by_name() {
+        for refused in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "100.64.0.1",
+        ] {
+            assert!(!refused.parse().is_ok_and(is_public), "{refused}");
+        }
+        assert!("93.184.216.34".parse().is_ok_and(is_public));
+        assert!("2606:2800:220:1::1".parse().is_ok_and(is_public));
+    }
+}

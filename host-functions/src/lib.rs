@@ -1,0 +1,39 @@
+//! What a guest can call, and nothing of how guests are deployed, pooled or reached.
+//!
+//! The agent gives each function version one [`Environment`] (its name, config, permissions and the narrow traits
+//! below), each instance one [`Guest`] as its store's data, and one [`Linker`](wasmtime::component::Linker) made by
+//! [`link`] to all of them. From there on a guest talks to this crate alone:
+//!
+//! | WIT interface | file |
+//! | --- | --- |
+//! | `twinlet:device/http-client` | [`http_client`]: the permission gate, the address check, ureq |
+//! | `twinlet:device/telemetry` | [`telemetry`]: hands messages to a [`TelemetrySink`] |
+//! | `twinlet:device/twin` | [`twin`]: reads the config, hands reported values to a [`ReportSink`] |
+//! | `twinlet:device/clock` | [`clock`]: the wall clock and how far to trust it |
+//! | `wasi:logging/logging`, stdio of `wasi:cli` | [`logging`]: escaped, cut and rate-limited lines in the agent's log |
+//! | `wasi:io/poll` | [`poll`]: waits that end at the caller's deadline and free the worker meanwhile |
+//! | the rest of `wasi:*` | wasmtime-wasi, with no directory open and every address denied |
+//!
+//! [`limits`] bounds what a guest may hold; [`link::refused_imports`] says what it may import.
+
+#[allow(missing_docs, clippy::all)]
+pub mod bindings {
+    //! Generated from `wit/`.
+    wasmtime::component::bindgen!({ path: "../wit", world: "http-function" });
+}
+
+pub mod bucket;
+pub mod clock;
+mod guest;
+pub mod http_client;
+pub mod limits;
+pub mod link;
+pub mod logging;
+pub mod poll;
+pub mod telemetry;
+pub mod twin;
+
+pub use guest::{Environment, Guest, WorkerSlot};
+pub use link::link;
+pub use telemetry::TelemetrySink;
+pub use twin::ReportSink;

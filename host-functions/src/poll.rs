@@ -1,0 +1,58 @@
+//! `wasi:io/poll` for guests that have a deadline: a wait ends with it, and frees the worker meanwhile.
+//!
+//! The epoch deadline stops only code that runs; without this, a guest could sleep for an hour in `poll`.
+
+use tokio::runtime::Handle;
+use wasmtime::component::{HasData, Resource};
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::io::poll as waiting;
+use wasmtime_wasi::p2::bindings::sync::io::poll;
+
+use crate::Guest;
+
+/// Marks [`Guest`] as the implementor that the linker is given.
+pub(crate) struct Polling;
+
+impl HasData for Polling {
+    type Data<'a> = View<'a>;
+}
+
+/// Borrows the guest for one call; a type of its own, since wasmtime-wasi implements `poll` for the table itself.
+pub struct View<'a>(pub(crate) &'a mut Guest);
+
+impl poll::Host for View<'_> {
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        let left = self.0.time_left();
+        self.0.waiting(|guest| {
+            Handle::current().block_on(async {
+                match tokio::time::timeout(left, waiting::Host::poll(guest.table(), pollables)).await {
+                    Ok(ready) => ready,
+                    Err(_) => Err(wasmtime::Trap::Interrupt.into()),
+                }
+            })
+        })
+    }
+}
+
+impl poll::HostPollable for View<'_> {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        poll::HostPollable::ready(self.0.table(), pollable)
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        let left = self.0.time_left();
+        self.0.waiting(|guest| {
+            Handle::current().block_on(async {
+                match tokio::time::timeout(left, waiting::HostPollable::block(guest.table(), pollable)).await
+                {
+                    Ok(ready) => ready,
+                    Err(_) => Err(wasmtime::Trap::Interrupt.into()),
+                }
+            })
+        })
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        poll::HostPollable::drop(self.0.table(), pollable)
+    }
+}

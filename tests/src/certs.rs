@@ -1,0 +1,110 @@
+//! A small certificate authority for one test, and the certificates that must be refused; knows nothing of brokers.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use tempfile::TempDir;
+
+/// The paths of one certificate and its key, PEM.
+#[derive(Debug, Clone)]
+pub struct Pair {
+    /// The certificate.
+    pub cert: PathBuf,
+    /// Its private key, PKCS#8.
+    pub key: PathBuf,
+}
+
+/// A set of PEM files in a directory of its own, gone when this is dropped.
+#[derive(Debug)]
+pub struct Certs {
+    dir: TempDir,
+    /// The authority that signed everything here.
+    pub ca: PathBuf,
+    /// Another authority that signed nothing here.
+    pub other_ca: PathBuf,
+    /// For the server `localhost`, `127.0.0.1`.
+    pub server: Pair,
+    /// As `server`, but its time ran out in 2021.
+    pub expired: Pair,
+    /// For a client.
+    pub client: Pair,
+    /// For a client, signed by the other authority.
+    pub stranger: Pair,
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+impl Certs {
+    /// Makes them all.
+    pub fn generate() -> Self {
+        let dir = tempfile::Builder::new().prefix("twinlet-certs-").tempdir().unwrap();
+        readable(dir.path(), 0o755);
+        let at = dir.path().to_path_buf();
+        let ours = authority("twinlet test CA");
+        let other = authority("some other CA");
+        Self {
+            ca: write(&at, "ca.pem", &ours.pem()),
+            other_ca: write(&at, "other-ca.pem", &other.pem()),
+            server: server(&at, "server", &ours, 2099),
+            expired: server(&at, "expired", &ours, 2021),
+            client: client(&at, "client", &ours),
+            stranger: client(&at, "stranger", &other),
+            dir,
+        }
+    }
+
+    /// Where the files lie.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn server(at: &Path, name: &str, ca: &Authority, until: i32) -> Pair {
+    let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(until, 1, 1);
+    signed(at, name, ca, params)
+}
+
+fn client(at: &Path, name: &str, ca: &Authority) -> Pair {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    signed(at, name, ca, params)
+}
+
+fn signed(at: &Path, name: &str, ca: &Authority, mut params: CertificateParams) -> Pair {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    let cert = params.signed_by(&key, ca).unwrap();
+    Pair {
+        cert: write(at, &format!("{name}.pem"), &cert.pem()),
+        key: write(at, &format!("{name}.key"), &key.serialize_pem()),
+    }
+}
+
+fn write(at: &Path, name: &str, text: &str) -> PathBuf {
+    let path = at.join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Opens a path to the user that mosquitto drops to when it is started by root.
+pub(crate) fn readable(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}

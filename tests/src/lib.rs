@@ -1,0 +1,45 @@
+//! The harness: everything around one agent that is real. It knows the agent only from outside, by its environment,
+//! its sockets, its log and its topics.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`wait`] | waiting for conditions under a deadline |
+//! | [`certs`] | a small certificate authority, good and bad |
+//! | [`broker`] | mosquitto in five set-ups; rumqttd where it is missing |
+//! | [`hub`] | the operator's side of the broker |
+//! | [`artifacts`] | an HTTP server for components, with faults |
+//! | [`desired`] | desired state, as the operator writes it |
+//! | [`guests`] | components that behave, and components that do not |
+//! | [`http`] | requests and responses, over TCP and over a Unix socket |
+//! | [`agent`] | the process under test |
+//! | [`metrics`] | the text of `/metrics`, parsed |
+//! | [`site`] | one of each, wired together |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a harness panics: that is how a test fails"
+)]
+
+pub mod agent;
+pub mod artifacts;
+pub mod broker;
+pub mod certs;
+pub mod desired;
+pub mod guests;
+pub mod http;
+pub mod hub;
+pub mod metrics;
+pub mod site;
+pub mod wait;
+
+pub use agent::{Agent, AgentBuilder};
+pub use artifacts::{Artifact, ArtifactServer, Fault};
+pub use broker::{Broker, needs_mosquitto};
+pub use certs::Certs;
+pub use desired::{Desired, Function};
+pub use http::Response;
+pub use hub::Hub;
+pub use site::Site;
+pub use wait::{DEADLINE, eventually};

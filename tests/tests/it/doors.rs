@@ -1,0 +1,64 @@
+//! The two doors: what each serves, and to whom.
+
+use std::os::unix::fs::PermissionsExt;
+
+use twinlet_tests::{Site, guests};
+
+use crate::{agent, site};
+
+#[test]
+fn the_local_door_is_the_owners_alone_and_serves_everything() {
+    let site = site().serving("fn", guests::mirrors(200));
+    let mode = std::fs::metadata(site.agent.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let body = guests::noise(10_000);
+    let answer = site.agent.local("POST", "/fn?a=b", &body);
+    assert_eq!((answer.status, answer.header("seen-query").as_str()), (200, "a=b"));
+    assert!(answer.body == body, "the body came back changed");
+    assert_eq!(site.agent.local("GET", "/nowhere", b"").json()["error"], "Route not found");
+    assert_eq!(site.agent.local("GET", "/healthz", b"").status, 200);
+}
+
+#[test]
+fn the_node_is_alive_at_once_and_ready_when_routes_are_applied() {
+    let site = site().serving("fn", guests::answers("x"));
+    assert_eq!(site.agent.get("/healthz").status, 200);
+    site.agent.answers("/readyz", 200);
+}
+
+#[test]
+fn one_connection_serves_many_requests() {
+    let site = site().serving("fn", guests::answers("x"));
+    let answer = site.agent.raw(
+        "GET /fn HTTP/1.1\r\nhost: h\r\n\r\nGET /fn HTTP/1.1\r\nhost: h\r\n\r\n\
+         GET /nowhere HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+    );
+    // All three came back over the one connection: the second and third stand in what follows the first.
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().contains("HTTP/1.1 404"), "{}", answer.text());
+}
+
+#[test]
+fn a_client_that_sends_no_head_is_let_go() {
+    let site = Site::start(agent().env("HTTP_HEAD_TIMEOUT_SECS", 1));
+    let mut stream = std::net::TcpStream::connect(site.agent.address()).unwrap();
+    stream.set_read_timeout(Some(twinlet_tests::DEADLINE)).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /fn HTTP/1.1\r\nx-slow: ").unwrap();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut rest).expect("closed by the agent before the deadline");
+    assert_eq!(site.agent.get("/healthz").status, 200);
+}
+
+#[test]
+fn one_peer_can_not_take_all_connections() {
+    let site = Site::start(agent().env("HTTP_MAX_CONNECTIONS_PER_PEER", 4).env("HTTP_IDLE_TIMEOUT_SECS", 1));
+    let mut held: Vec<_> =
+        (0..4).map(|_| std::net::TcpStream::connect(site.agent.address()).unwrap()).collect();
+    let over = twinlet_tests::eventually("a connection over the limit to be refused", || {
+        let extra = site.agent.request("GET", "/healthz").try_send();
+        (!matches!(&extra, Ok(r) if r.status == 200)).then_some(extra.is_err())
+    });
+    assert!(over || !held.is_empty());
+    held.clear();
+    site.agent.answers("/healthz", 200);
+}

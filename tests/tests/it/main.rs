@@ -1,0 +1,35 @@
+//! The whole agent, from outside: one binary, one module per theme. Every test starts its own broker, its own
+//! artifact server and its own agent on free ports, so that they run side by side.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod bad_artifacts;
+mod bad_messages;
+mod broker_doors;
+mod deploying;
+mod doors;
+mod errors;
+mod exchange;
+mod layers;
+mod limits;
+mod reports;
+mod restarts;
+mod signals;
+mod twin;
+
+use twinlet_tests::{AgentBuilder, Site};
+
+/// An agent of the present build, yet to be started.
+fn agent() -> AgentBuilder {
+    AgentBuilder::new(env!("CARGO_BIN_EXE_twinlet-agent"))
+}
+
+/// A broker, a hub, an artifact server and an agent that is online.
+fn site() -> Site {
+    Site::start(agent())
+}
