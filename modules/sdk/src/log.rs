@@ -8,7 +8,7 @@
 //! assert_eq!(host.logs()[0].message, "sensor 7 is silent");
 //! ```
 //!
-//! The agent escapes control characters, cuts a line at 4,096 bytes and drops what comes faster than 100 lines a second.
+//! The agent escapes control characters, cuts a line at 4,096 bytes, and drops what is more than 100 lines a second.
 
 use std::fmt;
 

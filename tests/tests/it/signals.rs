@@ -59,10 +59,9 @@ fn sighup_reads_the_log_level_again() {
     assert!(site.agent.log_since(0).iter().all(|l| !l.contains("DEBUG")), "debug lines at info");
     fs::write(&file, "log_level = \"debug\"\n").unwrap();
     site.agent.sighup();
-    eventually("a debug line", || {
-        site.agent.get("/fn");
-        site.agent.log_since(0).iter().any(|l| l.contains("DEBUG")).then_some(())
-    });
+    site.agent.log_line_where("the reload", |l| l.contains("reloaded") && l.contains("log_level"));
+    site.apply(2, |d| d);
+    site.agent.log_line_where("a line at debug", |l| l.contains("DEBUG"));
 }
 
 #[test]
