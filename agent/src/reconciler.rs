@@ -239,6 +239,10 @@ impl Reconciler {
 
     /// Says what became of the desired state as a whole.
     fn settle(&self, wanted: &Desired, state: &State) {
+        if *wanted == Desired::default() {
+            // Nothing was asked for yet, and the board says so.
+            return;
+        }
         self.board.keep_only(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
         let failures: Vec<String> = state
             .functions

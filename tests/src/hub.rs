@@ -13,7 +13,7 @@ use crate::broker::Broker;
 use crate::wait::{DEADLINE, Journal};
 
 /// One message as it came from the broker.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Message {
     /// The topic it was published to.
     pub topic: String,
@@ -21,6 +21,13 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// True if the broker had kept it from before the hub subscribed.
     pub retained: bool,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text: String = self.text().chars().take(1000).collect();
+        write!(f, "\n  {}{} {text}", self.topic, if self.retained { " (retained)" } else { "" })
+    }
 }
 
 impl Message {

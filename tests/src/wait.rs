@@ -90,7 +90,7 @@ impl<T: Clone + Debug> Journal<T> {
             if left.is_zero() {
                 let tail: Vec<T> = held[held.len().saturating_sub(8)..].to_vec();
                 drop(held); // a panic must not poison the journal: the agent's log is still to be shown
-                panic!("not within {deadline:?}: {what}; last of it: {tail:#?}");
+                panic!("not within {deadline:?}: {what}; last of it: {tail:?}");
             }
             held = grown.wait_timeout(held, left).unwrap().0;
         }

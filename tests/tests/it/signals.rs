@@ -60,7 +60,8 @@ fn sighup_reads_the_log_level_again() {
     fs::write(&file, "log_level = \"debug\"\n").unwrap();
     site.agent.sighup();
     site.agent.log_line_where("the reload", |l| l.contains("reloaded") && l.contains("log_level"));
-    site.apply(2, |d| d);
+    let next = site.function("next", guests::answers("x"));
+    site.apply(2, |d| d.serving(next));
     site.agent.log_line_where("a line at debug", |l| l.contains("DEBUG"));
 }
 

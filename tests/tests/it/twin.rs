@@ -19,7 +19,8 @@ fn a_merge_patch_changes_what_it_names() {
     site.hub.applied(2);
     assert_eq!(site.agent.get("/two").text(), "2, patched");
     site.hub.reported_where("`two` running, `one` gone", |r| {
-        r["functions"]["two"]["version"] == 2 && r["functions"]["one"]["phase"].as_str().is_none_or(|p| p == "stopped")
+        r["functions"]["two"]["version"] == 2
+            && r["functions"]["one"]["phase"].as_str().is_none_or(|p| p == "stopped")
     });
     assert_eq!(site.agent.get("/one").status, 404);
 }
