@@ -74,20 +74,26 @@ impl Board {
             }
             function.version = version;
             function.phase = phase;
-            if phase == Phase::Running {
-                function.serving_version = Some(version);
-                function.last_error = None;
-            }
         });
     }
 
-    /// A function's preparation failed, for now or until it changes; `tries` counts how often in a row.
-    pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, tries: u32) {
+    /// A function of this version serves, after so many preparations that failed.
+    pub fn running(&self, id: &FunctionId, version: u64, failures: u32) {
+        self.phase(id, version, Phase::Running);
+        self.change(id, |function| {
+            function.serving_version = Some(version);
+            function.last_error = None;
+            function.restart_count = failures;
+        });
+    }
+
+    /// A function's preparation failed, for now or until it changes, after so many earlier ones.
+    pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, failures: u32) {
         self.change(id, |function| {
             function.phase = phase;
             function.since = unix_seconds();
             function.last_error = Some(cut(error));
-            function.restart_count = tries.saturating_sub(1);
+            function.restart_count = failures;
         });
     }
 
@@ -168,7 +174,7 @@ mod tests {
     fn reported_keys_are_bounded_and_removable() {
         let board = Board::default();
         let id: FunctionId = "f".parse().unwrap();
-        board.phase(&id, 1, Phase::Running);
+        board.running(&id, 1, 0);
         for n in 0..MAX_REPORTED_KEYS {
             assert!(board.report("f", &format!("k{n}"), Value::from(n)).is_ok());
         }
@@ -181,10 +187,10 @@ mod tests {
     fn readers_are_woken_only_by_a_change() {
         let board = Board::default();
         let id: FunctionId = "f".parse().unwrap();
-        board.phase(&id, 1, Phase::Running);
+        board.running(&id, 1, 0);
         let mut reader = board.subscribe();
         reader.mark_unchanged();
-        board.phase(&id, 1, Phase::Running);
+        board.running(&id, 1, 0);
         assert!(!reader.has_changed().unwrap());
         board.invocation_failed(&id, "trap");
         assert!(reader.has_changed().unwrap());

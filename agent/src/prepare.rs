@@ -8,13 +8,12 @@ use std::time::Instant;
 use twinlet_host::http_client::Gate;
 use twinlet_host::logging::GuestLog;
 use twinlet_host::{Environment, TelemetrySink};
-use wasmtime::component::Component;
 
 use crate::artifacts::Artifacts;
 use crate::board::Board;
 use crate::compile::{CompileError, Compiler, looks_like_component};
 use crate::desired::{FunctionId, FunctionSpec, Sha256};
-use crate::engine::{EngineError, Runtime};
+use crate::engine::{Component, EngineError, Runtime};
 use crate::fetch::{FetchError, Fetcher, Wanted};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;

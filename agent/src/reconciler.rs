@@ -129,25 +129,27 @@ impl Reconciler {
                 // All that needs no network is ready.
                 self.publish(wanted, state);
             }
-            self.prepare(id, spec, state, newer)?;
             // Each function serves as soon as it is ready; a slow download of the next holds up nothing.
-            self.publish(wanted, state);
+            if let Some(function) = self.prepare(id, spec, state, newer)? {
+                self.swap(id, function, wanted, state);
+            }
         }
         self.publish(wanted, state);
         for id in &plan.retire {
-            self.retire(id, state);
+            self.retire(id, wanted, state);
         }
         self.settle(wanted, state);
         Ok(())
     }
 
+    /// A function ready to serve; none where it failed, which is then noted.
     fn prepare(
         &self,
         id: &FunctionId,
         spec: &FunctionSpec,
         state: &mut State,
         newer: &watch::Receiver<Arc<Desired>>,
-    ) -> Result<(), Superseded> {
+    ) -> Result<Option<Arc<Function>>, Superseded> {
         let began = Instant::now();
         let phase = |phase: Phase| {
             self.tick();
@@ -158,43 +160,57 @@ impl Reconciler {
             self.tick();
             newer.has_changed().unwrap_or(true)
         };
-        let tries = state.tries(id, spec);
-        let item = state.functions.entry(id.clone()).or_default();
         match self.preparer.prepare(id, spec, &Progress { phase: &phase, superseded: &superseded }) {
             Ok(function) => {
-                item.failed = None;
-                let before = item.serving.replace(function);
-                log::info!(
-                    "function {id} v{}: running after {} ms",
-                    spec.version,
-                    began.elapsed().as_millis()
-                );
-                if let Some(before) = before {
-                    // Its last callers hold it until they are done.
-                    before.retire();
-                }
-                self.board.phase(id, spec.version, Phase::Running);
-                Ok(())
+                log::info!("function {id} v{}: ready after {} ms", spec.version, began.elapsed().as_millis());
+                Ok(Some(function))
             }
             Err(PrepareError::Superseded) => Err(Superseded),
             Err(PrepareError::Failed { phase, why, retry }) => {
-                let wait = retry.then(|| back_off(tries));
-                let then = match (&item.serving, wait) {
-                    (Some(old), _) => format!("; version {} goes on serving", old.spec.version),
-                    (None, Some(wait)) => format!("; next try in {:.1} s", wait.as_secs_f32()),
-                    (None, None) => "; not tried again until it changes".into(),
-                };
-                let phase_name = phase.as_str();
-                log::error!("function {id} v{}: {phase_name} failed: {why}{then}", spec.version);
-                self.metrics.failure(id, phase_name);
-                let told = if retry { Phase::Backoff } else { Phase::Failed };
-                let tries = tries.saturating_add(1);
-                self.board.failed(id, &format!("{phase_name}: {why}"), told, tries);
-                let again = wait.map(|wait| Instant::now() + wait);
-                item.failed = Some(Failure { spec: spec.clone(), why, tries, again });
-                Ok(())
+                self.note_failure((id, spec), (phase, why, retry), state);
+                Ok(None)
             }
         }
+    }
+
+    /// Puts a prepared function into the place of what served under its id.
+    fn swap(&self, id: &FunctionId, function: Arc<Function>, wanted: &Desired, state: &mut State) {
+        let version = function.spec.version;
+        let tries = state.tries(id, &function.spec);
+        let item = state.functions.entry(id.clone()).or_default();
+        item.failed = None;
+        let before = item.serving.replace(function);
+        self.publish(wanted, state);
+        if let Some(before) = before {
+            // Its last callers hold it until they are done.
+            before.retire();
+        }
+        self.board.running(id, version, tries);
+    }
+
+    fn note_failure(
+        &self,
+        (id, spec): (&FunctionId, &FunctionSpec),
+        (phase, why, retry): (Phase, String, bool),
+        state: &mut State,
+    ) {
+        let tries = state.tries(id, spec);
+        let item = state.functions.entry(id.clone()).or_default();
+        let wait = retry.then(|| back_off(tries));
+        let mut then = match wait {
+            Some(wait) => format!("next try in {:.1} s", wait.as_secs_f32()),
+            None => "not tried again until it changes".into(),
+        };
+        if let Some(old) = &item.serving {
+            then = format!("version {} goes on serving; {then}", old.spec.version);
+        }
+        let in_phase = phase.as_str();
+        log::error!("function {id} v{}: {in_phase} failed: {why}; {then}", spec.version);
+        self.metrics.failure(id, in_phase);
+        let told = if retry { Phase::Backoff } else { Phase::Failed };
+        self.board.failed(id, &format!("{in_phase}: {why}"), told, tries);
+        let again = wait.map(|wait| Instant::now() + wait);
+        item.failed = Some(Failure { spec: spec.clone(), why, tries: tries.saturating_add(1), again });
     }
 
     /// Puts what is ready into the doors' hands.

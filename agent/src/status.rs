@@ -48,7 +48,7 @@ pub struct FunctionStatus {
     pub phase: Phase,
     /// The last thing that went wrong, cleared when a version runs.
     pub last_error: Option<String>,
-    /// How often a preparation was tried again.
+    /// Preparations of the wanted version that failed before the present one.
     pub restart_count: u32,
     /// When the phase began, in seconds since 1970, by this device's clock.
     pub since: u64,

@@ -10,11 +10,12 @@ use std::time::Instant;
 
 use twinlet_host::Guest;
 use twinlet_host::bindings::HttpFunctionPre;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use ticker::Ticker;
 pub use ticker::{Running, TICK};
+pub use wasmtime::component::Component;
 
 /// Address space kept for each linear memory. The default of 4 GiB fails on small boards; with less, compiled code
 /// checks its bounds.

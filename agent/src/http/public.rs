@@ -105,8 +105,7 @@ async fn connection(
         .header_read_timeout(limits.idle_timeout)
         .max_header_size(limits.max_head_bytes)
         .max_buf_size(limits.max_head_bytes.max(16 << 10))
-        .half_close(false)
-        .pipeline_flush(true);
+        .half_close(false);
     let mut serving = pin!(http.serve_connection(TokioIo::new(io), handler));
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,

@@ -54,11 +54,10 @@ fn one_peer_can_not_take_all_connections() {
     let site = Site::start(agent().env("HTTP_MAX_CONNECTIONS_PER_PEER", 4).env("HTTP_IDLE_TIMEOUT_SECS", 1));
     let mut held: Vec<_> =
         (0..4).map(|_| std::net::TcpStream::connect(site.agent.address()).unwrap()).collect();
-    let over = twinlet_tests::eventually("a connection over the limit to be refused", || {
+    twinlet_tests::eventually("a connection over the limit to be refused", || {
         let extra = site.agent.request("GET", "/healthz").try_send();
-        (!matches!(&extra, Ok(r) if r.status == 200)).then_some(extra.is_err())
+        (!matches!(extra, Ok(r) if r.status == 200)).then_some(())
     });
-    assert!(over || !held.is_empty());
     held.clear();
     site.agent.answers("/healthz", 200);
 }
