@@ -235,11 +235,10 @@ impl Reconciler {
         self.serving.store(Arc::new(Snapshot { routes: state.table.clone(), functions, applied: true }));
     }
 
-    fn retire(&self, id: &FunctionId, state: &mut State) {
-        if state.routes.values().any(|route| route.function_id == *id) {
-            log::debug!(
-                "function {id}: no longer wanted, but a route's new target is not ready; it stays for now"
-            );
+    fn retire(&self, id: &FunctionId, wanted: &Desired, state: &mut State) {
+        let mut served = state.routes.iter().filter(|(_, route)| route.function_id == *id);
+        if served.any(|(route_id, route)| wanted.routes.get(route_id) != Some(route)) {
+            log::debug!("function {id}: stays until a route's new target is ready");
             return;
         }
         if let Some(Item { serving: Some(function), .. }) = state.functions.remove(id) {
