@@ -73,7 +73,8 @@ start_broker() {
   local tries
   for tries in 1 2 3 4 5; do
     port=$((20000 + RANDOM % 12000))
-    mosquitto -p "$port" >"$work/broker.log" 2>&1 &
+    : >"$work/broker.log"
+    mosquitto -p "$port" >>"$work/broker.log" 2>&1 &
     broker=$!
     until grep -q ' running$' "$work/broker.log"; do
       kill -0 "$broker" 2>/dev/null || continue 2
@@ -88,10 +89,12 @@ start_broker() {
 
 # Starts the agent and waits until it listens; sets `agent`, `url` and `began`.
 start_agent() {
+  # Emptied before it starts, or the lines of the one before would be taken for its own.
+  : >"$work/log"
   began=$(now_ms)
   env -i NODE_ID=cross CACHE_DIR="$work/state" LISTEN_ADDR=127.0.0.1 LISTEN_PORT=0 \
     MQTT_BROKER="mqtt://127.0.0.1:$port" COMPILE_TIMEOUT_SECS="$deadline_s" \
-    "$(command -v $qemu)" -L "$sysroot" "$work/twinlet" >"$work/log" 2>&1 &
+    "$(command -v $qemu)" -L "$sysroot" "$work/twinlet" >>"$work/log" 2>&1 &
   agent=$!
   wait_for "it listened" grep -q 'listening on http://' "$work/log"
   url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$work/log")

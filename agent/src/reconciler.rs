@@ -77,12 +77,18 @@ impl Reconciler {
     /// Runs until the sender of desired states is gone.
     pub fn run(self, mut desired: watch::Receiver<Arc<Desired>>) {
         let mut state = State::default();
+        let mut started = false;
         loop {
             self.tick();
             let wanted = desired.borrow_and_update().clone();
             if self.apply(&wanted, &mut state, &desired).is_err() {
                 log::info!("a newer desired state came; the work on version {} ends here", wanted.version);
                 continue;
+            }
+            if !std::mem::replace(&mut started, true)
+                && let Err(error) = self.preparer.store.started()
+            {
+                log::warn!("noting that the start got through: {error}");
             }
             self.keep_house(&wanted, &state);
             let wait = self.wait(&state);

@@ -102,7 +102,7 @@ impl StateDir {
 }
 
 /// Writes a small file of our own so that after a power cut it is whole or not there.
-fn write_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn write_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
     let temporary = path.with_added_extension("part");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(contents)?;

@@ -7,12 +7,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::desired::Accepted;
+use crate::state_dir::write_durably;
 
 /// Of the records' layout.
 const FORMAT: u8 = 1;
@@ -20,6 +20,8 @@ const CHUNK_BYTES: usize = 32 << 10;
 const CACHE_BYTES: u64 = 2 << 20;
 const HEADER_BYTES: usize = 1 + 32;
 const ACCEPTED: &str = "accepted";
+/// After so many starts in a row that did not get through, the database is taken for the cause.
+const MAX_FAILED_STARTS: u32 = 3;
 
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -43,31 +45,39 @@ pub struct Store {
     db: sled::Db,
     /// A second handle to sled's file: `flush` alone does not reach the disk.
     file: File,
+    /// Counts starts that did not get to [`Store::started`].
+    starts: PathBuf,
 }
 
 impl Store {
-    /// Opens the database in a directory that exists. One that can not be opened is set aside; its new name is
-    /// returned, and the agent starts with an empty one.
+    /// Opens the database in a directory that exists. One that can not be opened, or with which the agent has ended
+    /// in each of its last starts, is set aside; its new name is returned, and the agent starts with an empty one.
     pub fn open(state: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
         let dir = state.join("db");
-        let first = match open(&dir) {
-            Ok(db) => return Ok((Self::with(db, &dir)?, None)),
-            Err(error) => error,
-        };
-        log::warn!("database {}: {first}; trying without its snapshots", dir.display());
-        for suffix in [".generating", ""] {
-            remove_snapshots(&dir, suffix)?;
-            if let Ok(db) = open(&dir) {
-                return Ok((Self::with(db, &dir)?, None));
+        let starts = state.join("db.starts");
+        let failed = fs::read_to_string(&starts).ok().and_then(|n| n.trim().parse().ok()).unwrap_or(0u32);
+        // sled ends the process on some damage, where it should return an error: only the next start can know.
+        let hopeless = failed >= MAX_FAILED_STARTS;
+        let count = if hopeless { 0 } else { failed.saturating_add(1) };
+        write_durably(&starts, count.to_string().as_bytes())?;
+        let opened = if hopeless { None } else { open_or_repair(&dir)? };
+        let (db, aside) = match opened {
+            Some(db) => (db, None),
+            None => {
+                let aside = set_aside(&dir)?;
+                (open(&dir)?, Some(aside))
             }
-        }
-        let aside = set_aside(&dir)?;
-        let db = open(&dir)?;
-        Ok((Self::with(db, &dir)?, Some(aside)))
+        };
+        let file = File::open(dir.join("db"))?;
+        Ok((Self { db, file, starts }, aside))
     }
 
-    fn with(db: sled::Db, dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self { db, file: File::open(dir.join("db"))? })
+    /// The agent has got through its start with this database.
+    pub fn started(&self) -> io::Result<()> {
+        match fs::remove_file(&self.starts) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The desired state that was accepted last, if any was.
@@ -156,11 +166,24 @@ fn chunk_key(name: &str, index: u32) -> Vec<u8> {
     [&prefix(name)[..], &index.to_be_bytes()].concat()
 }
 
-/// sled panics on some damage, where it should return an error.
 fn open(dir: &Path) -> Result<sled::Db, StoreError> {
-    let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-    Ok(opened.map_err(|_| io::Error::other("opening it panicked"))??)
+    Ok(sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?)
+}
+
+/// None where the database opens neither as it is nor without the snapshots that an interrupted start left.
+fn open_or_repair(dir: &Path) -> Result<Option<sled::Db>, StoreError> {
+    let error = match open(dir) {
+        Ok(db) => return Ok(Some(db)),
+        Err(error) => error,
+    };
+    log::warn!("database {}: {error}; trying without its snapshots", dir.display());
+    for suffix in [".generating", ""] {
+        remove_snapshots(dir, suffix)?;
+        if let Ok(db) = open(dir) {
+            return Ok(Some(db));
+        }
+    }
+    Ok(None)
 }
 
 fn remove_snapshots(dir: &Path, suffix: &str) -> io::Result<()> {
@@ -229,6 +252,27 @@ mod tests {
         let (store, aside) = Store::open(dir.path())?;
         assert!(aside.is_some_and(|path| path.exists()));
         assert_eq!(store.read(ACCEPTED)?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_database_with_which_no_start_gets_through_is_set_aside() -> Result<(), StoreError> {
+        let dir = temporary();
+        for failed in 0..MAX_FAILED_STARTS {
+            let (store, aside) = Store::open(dir.path())?;
+            assert_eq!(aside, None, "after {failed} failed starts");
+            store.write("x", b"kept")?;
+        }
+        let (store, aside) = Store::open(dir.path())?;
+        assert!(aside.is_some());
+        assert_eq!(store.read("x")?, None);
+        store.started()?;
+        drop(store);
+        for _ in 0..2 {
+            let (store, aside) = Store::open(dir.path())?;
+            assert_eq!(aside, None);
+            store.started()?;
+        }
         Ok(())
     }
 }

@@ -7,7 +7,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -243,9 +242,7 @@ fn work(shared: &Arc<Shared>) {
             drop(state);
             let Job { lane, deadline, work } = job;
             let turn = if Instant::now() < deadline { Turn::Run } else { Turn::Expired };
-            if std::panic::catch_unwind(AssertUnwindSafe(|| work(turn))).is_err() {
-                log::error!("a worker caught a panic; please report it");
-            }
+            work(turn);
             state = shared.lock();
             lane.held.fetch_sub(1, Relaxed);
             lane.computing.fetch_sub(1, Relaxed);

@@ -61,14 +61,15 @@ fn resolve(invocation: &Invocation) -> anyhow::Result<Resolved> {
 
 fn run(invocation: &Invocation, mut settings: Resolved) -> anyhow::Result<()> {
     start_log(settings.config.log_level)?;
-    let mut agent = Agent::start(&settings.config)?;
-    let handle = agent.handle().clone();
+    // Before anything starts: a signal that comes meanwhile is answered, not fatal.
+    let signals = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let (mut term, mut int, mut hup) = {
-        let _runtime = handle.enter();
+        let _runtime = signals.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
+    let mut agent = Agent::start(&settings.config)?;
     loop {
-        let asked = handle.block_on(async {
+        let asked = signals.block_on(async {
             tokio::select! {
                 _ = term.recv() => "SIGTERM",
                 _ = int.recv() => "SIGINT",

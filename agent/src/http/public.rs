@@ -135,7 +135,7 @@ async fn exchange(request: Request<Streaming>, service: &Service, limits: &Http)
     };
     match tokio::time::timeout_at((deadline + ANSWER_GRACE).into(), answer).await {
         Ok(Ok(answer)) => answer,
-        // The work panicked: its reply is gone.
+        // The workers stopped while it ran: its reply is gone.
         Ok(Err(_)) => service.refuse("public", &Failure::Execution),
         // A worker is late, or has not come to it; it counts the invocation when it does.
         Err(_) => service.refuse("public", &Failure::Timeout),

@@ -20,7 +20,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("routes", 0, &["desired"]),
     // 1, edges: each touches one thing outside.
     ("state_dir", 1, &[]),
-    ("store", 1, &[]),
+    ("store", 1, &["state_dir"]),
     ("artifacts", 1, &[]),
     ("seal", 1, &[]),
     ("fetch", 1, &[]),
