@@ -56,9 +56,10 @@ choose_std() {
   [ -f "$(rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ] ||
     fail "no standard library for $target: run 'rustup target add $target', or 'rustup component add rust-src'"
   echo "cross/build.sh: $target is not installed; building its standard library from source"
-  # A stable toolchain has the option too, but asks for this. The release profile unwinds, hence panic_unwind.
+  # A stable toolchain has the option too, but asks for this. The release profile aborts on panic; what unwinding takes,
+  # std brings along in any case.
   export RUSTC_BOOTSTRAP=1
-  std=(-Zbuild-std=std,panic_unwind)
+  std=(-Zbuild-std=std,panic_abort)
 }
 
 build() {

@@ -65,9 +65,9 @@ pub struct Config {
     pub fetch: Fetch,
     /// What all functions together, and one compilation, may take.
     pub guests: Guests,
-    /// The object store behind `s3://` artifact URLs.
+    /// The object store for `s3://` artifact URLs, which this version refuses.
     pub minio: Minio,
-    /// `outbox_bytes`: the most that unsent messages may take on disk.
+    /// `outbox_bytes`: the most that unsent telemetry may take in memory.
     pub outbox_bytes: usize,
 }
 
@@ -156,7 +156,7 @@ pub struct Guests {
     pub compile_memory_bytes: u64,
 }
 
-/// The object store behind `s3://` artifact URLs.
+/// The object store for `s3://` artifact URLs, which this version refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Minio {
     /// `minio_endpoint`: an `http://` or `https://` URL without credentials, query or trailing slash.

@@ -205,3 +205,12 @@ fn the_packaged_file_says_the_defaults_when_every_line_of_it_is_uncommented() {
         KEYS.len()
     );
 }
+
+#[test]
+fn the_readme_has_the_table_of_keys() {
+    let readme = include_str!("../../../README.md");
+    if !readme.contains(&markdown_table()) {
+        std::fs::write(std::env::temp_dir().join("twinlet-config-table.md"), markdown_table()).unwrap();
+        panic!("README.md's configuration tables are not markdown_table(); it is in the temporary directory");
+    }
+}

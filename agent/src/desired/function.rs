@@ -157,11 +157,11 @@ impl FunctionSpec {
 
 impl Instances {
     fn read(mut fields: Object<'_>, defaults: &Self, problems: &mut Problems) -> Option<Self> {
-        let max = fields.number("max", 1..=1_000, Some(defaults.max), problems);
+        let max = fields.number("max", 1..=4_096, Some(defaults.max), problems);
         let min =
-            fields.number("min", 0..=1_000, Some(defaults.min.min(max.unwrap_or(defaults.min))), problems);
+            fields.number("min", 0..=4_096, Some(defaults.min.min(max.unwrap_or(defaults.min))), problems);
         let default_idle = defaults.idle_timeout.as_secs();
-        let idle = fields.number("idle_timeout_secs", 1..=86_400, Some(default_idle), problems);
+        let idle = fields.number("idle_timeout_secs", 1..=2_592_000, Some(default_idle), problems);
         let isolation = match fields.text("isolation", problems) {
             None => Some(defaults.isolation),
             Some("reused") => Some(Isolation::Reused),

@@ -11,6 +11,7 @@
 mod bad_artifacts;
 mod bad_messages;
 mod broker_doors;
+mod budgets;
 mod deploying;
 mod doors;
 mod errors;
