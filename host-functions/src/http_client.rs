@@ -96,6 +96,9 @@ fn checked(request: OutgoingRequest, url: Uri) -> Result<http::Request<Vec<u8>>,
 fn received(answer: http::Response<ureq::Body>) -> Result<Response, Error> {
     let (head, body) = answer.into_parts();
     let headers = head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect();
+    if body.content_length().is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(Error::TooLarge(MAX_BODY_BYTES));
+    }
     let mut bytes = Vec::new();
     let mut reader = body.into_reader().take(MAX_BODY_BYTES + 1);
     reader.read_to_end(&mut bytes).map_err(|e| told(ureq::Error::from(e)))?;
@@ -190,6 +193,95 @@ fn is_public(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    /// A server on loopback that answers one request with these bytes and then stays silent.
+    fn answering(answer: &'static [u8]) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(answer).unwrap();
+            // Until the client has gone.
+            assert!(stream.read(&mut request).map_or(true, |n| n == 0));
+        });
+        port
+    }
+
+    fn gate(pattern: &str) -> Gate {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).build();
+        Gate::new(vec![pattern.parse().unwrap()], tls)
+    }
+
+    fn get(gate: &Gate, url: String) -> Result<Response, Error> {
+        let request = OutgoingRequest {
+            method: "GET".into(),
+            url,
+            headers: vec![("x-a".into(), b"1".to_vec())],
+            body: Vec::new(),
+            timeout_ms: Some(300),
+        };
+        gate.send(request, Duration::from_secs(5))
+    }
+
+    #[test]
+    fn a_response_comes_whole_and_a_redirect_is_not_followed() {
+        let port = answering(
+            b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 2\r\n\r\n\xff\0",
+        );
+        let answer = get(&gate(&format!("http://127.0.0.1:{port}/*")), format!("http://127.0.0.1:{port}/x"));
+        let answer = answer.unwrap();
+        assert_eq!((answer.status, answer.body), (302, vec![255, 0]));
+        assert!(answer.headers.iter().any(|(name, _)| name == "location"));
+    }
+
+    #[test]
+    fn what_no_pattern_names_is_not_even_resolved() {
+        assert!(matches!(get(&Gate::closed(), "http://127.0.0.1:1/".into()), Err(Error::NotPermitted(_))));
+        let gate = gate("https://api.example.com/*");
+        assert!(matches!(get(&gate, "https://other.invalid/".into()), Err(Error::NotPermitted(_))));
+    }
+
+    #[test]
+    fn a_name_that_resolves_to_this_device_is_refused() {
+        // Not an address as we read one, but the resolver makes 127.0.0.1 of it.
+        let gate = gate("http://127.1:1/*");
+        let refused = get(&gate, "http://127.1:1/".into());
+        assert!(matches!(refused, Err(Error::NotPermitted(_))), "{refused:?}");
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_ends_as_a_timeout() {
+        let port = answering(b"");
+        let gate = gate(&format!("http://127.0.0.1:{port}/*"));
+        assert!(matches!(get(&gate, format!("http://127.0.0.1:{port}/")), Err(Error::Timeout)));
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_refused() {
+        let port = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n");
+        let gate = gate(&format!("http://127.0.0.1:{port}/*"));
+        let refused = get(&gate, format!("http://127.0.0.1:{port}/"));
+        assert!(matches!(refused, Err(Error::TooLarge(MAX_BODY_BYTES))), "{refused:?}");
+    }
+
+    #[test]
+    fn the_agents_own_headers_can_not_be_set() {
+        let gate = gate("http://127.0.0.1:1/*");
+        let headers = vec![("Host".into(), b"other".to_vec())];
+        let request = OutgoingRequest {
+            method: "GET".into(),
+            url: "http://127.0.0.1:1/".into(),
+            headers,
+            body: vec![],
+            timeout_ms: None,
+        };
+        assert!(matches!(gate.send(request, Duration::from_secs(1)), Err(Error::InvalidRequest(_))));
+    }
 
     #[test]
     fn only_public_addresses_pass_by_name() {

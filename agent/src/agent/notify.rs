@@ -15,6 +15,8 @@ use crate::status::{Phase, Status};
 /// Without a watchdog, how often is looked whether the first desired state is applied, and at the status.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_FIRST: Duration = Duration::from_millis(10);
+/// How long from now the start may go on, told to systemd again and again while it gets on.
+const START_EXTENSION_USEC: u32 = 60_000_000;
 /// The reconciler may be this long in one step: a compilation, or a download that stalls.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -29,6 +31,7 @@ pub(super) async fn run(
     let every = watchdog.map_or(LOOK_EVERY, |limit| (limit / 3).min(LOOK_EVERY));
     let (mut ready, mut said) = (false, String::new());
     let mut last = (progress.load(Relaxed), Instant::now());
+    let mut extended: Option<Instant> = None;
     loop {
         if !ready && serving.load().applied {
             ready = true;
@@ -43,6 +46,11 @@ pub(super) async fn run(
         let now = progress.load(Relaxed);
         if now != last.0 {
             last = (now, Instant::now());
+        }
+        // After an update of the agent all that is on the device is compiled anew, which may take its time.
+        if !ready && last.1.elapsed() < PATIENCE && extended.is_none_or(|at| at.elapsed() > LOOK_EVERY) {
+            tell(NotifyState::ExtendTimeoutUsec(START_EXTENSION_USEC));
+            extended = Some(Instant::now());
         }
         // That this task runs shows that `net` gets on; the count shows it of the reconciler.
         if watchdog.is_some() && last.1.elapsed() < PATIENCE {

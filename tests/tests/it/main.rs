@@ -21,6 +21,7 @@ mod limits;
 mod reports;
 mod restarts;
 mod signals;
+mod systemd;
 mod twin;
 
 use twinlet_tests::{AgentBuilder, Site};
