@@ -29,8 +29,10 @@ fail() {
 
 # What was started here ends here, whatever happens.
 clean_up() {
+  local process
   for process in $agent $broker; do
     kill -KILL "$process"
+    wait "$process" 2>/dev/null || true
   done
   if [ -n "$work" ]; then rm -rf "$work"; fi
 }

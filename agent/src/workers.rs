@@ -187,12 +187,11 @@ impl Shared {
 
     /// Wakes an idle worker for work that can run now, or starts one.
     fn find_worker(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        if state.idle > 0 {
+        // An idle worker that was woken stays counted until it takes its job, which is then still in the queue.
+        let enough = state.idle >= state.queue.len();
+        if enough || state.alive >= self.limits.max_threads || state.next(&self.limits).is_none() {
             drop(state);
             self.changed.notify_one();
-            return;
-        }
-        if state.alive >= self.limits.max_threads || state.next(&self.limits).is_none() {
             return;
         }
         state.started += 1;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,19 +13,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// Set while the door awaits a request's head, so that only then reading has a deadline.
+/// Between a door and the bytes of its connection: whether a request is being answered, and how many have been.
 #[derive(Clone, Default)]
-pub(super) struct AwaitsHead(Arc<AtomicBool>);
+pub(super) struct Exchange(Arc<Counts>);
 
-impl AwaitsHead {
-    pub(super) fn set(&self, awaits: bool) {
-        self.0.store(awaits, Relaxed);
+#[derive(Default)]
+struct Counts {
+    answering: AtomicBool,
+    heads: AtomicU32,
+}
+
+impl Exchange {
+    /// A head is whole: the next one has a deadline of its own.
+    pub(super) fn begins(&self) {
+        self.0.heads.fetch_add(1, Relaxed);
+        self.0.answering.store(true, Relaxed);
+    }
+
+    /// The answer is made; what is read from now on is the next head.
+    pub(super) fn ends(&self) {
+        self.0.answering.store(false, Relaxed);
     }
 }
 
 pub(super) struct Deadlines {
     stream: TcpStream,
-    awaits_head: AwaitsHead,
+    exchange: Exchange,
+    heads_seen: u32,
     head_timeout: Duration,
     head: Option<Pin<Box<Sleep>>>,
     write_timeout: Duration,
@@ -35,11 +49,11 @@ pub(super) struct Deadlines {
 impl Deadlines {
     pub(super) fn new(
         stream: TcpStream,
-        awaits_head: AwaitsHead,
+        exchange: Exchange,
         head_timeout: Duration,
         write_timeout: Duration,
     ) -> Self {
-        Self { stream, awaits_head, head_timeout, head: None, write_timeout, write: None }
+        Self { stream, exchange, heads_seen: 0, head_timeout, head: None, write_timeout, write: None }
     }
 
     /// Turns a wait that has lasted too long into an error.
@@ -68,8 +82,12 @@ impl AsyncRead for Deadlines {
         let this = self.get_mut();
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if !this.awaits_head.0.load(Relaxed) {
+        let heads = this.exchange.0.heads.load(Relaxed);
+        if heads != this.heads_seen {
+            this.heads_seen = heads;
             this.head = None;
+        }
+        if this.exchange.0.answering.load(Relaxed) {
             return outcome;
         }
         if buf.filled().len() > before {

@@ -222,7 +222,14 @@ fn finish(
 
 fn to_guest(incoming: Incoming, params: Params, request_id: String) -> Request {
     let mut headers = incoming.headers;
-    headers.retain(|(name, _)| !HOP_BY_HOP.contains(&name.as_str()));
+    let named = headers
+        .iter()
+        .filter(|(name, _)| name == "connection")
+        .flat_map(|(_, value)| value.split(|b| *b == b','));
+    let named: Vec<_> = named.map(|name| name.trim_ascii().to_ascii_lowercase()).collect();
+    headers.retain(|(name, _)| {
+        !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|other| other == name.as_bytes())
+    });
     Request {
         method: incoming.method,
         path: incoming.path,

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::answer::Failure;
-use super::deadlines::{AwaitsHead, Deadlines};
+use super::deadlines::{Deadlines, Exchange};
 use super::{Answer, Incoming, Service};
 use crate::config::Http;
 
@@ -85,17 +85,16 @@ async fn connection(
     limits: Arc<Http>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let awaits_head = AwaitsHead::default();
-    awaits_head.set(true);
-    let io = Deadlines::new(stream, awaits_head.clone(), limits.head_timeout, limits.idle_timeout);
+    let state = Exchange::default();
+    let io = Deadlines::new(stream, state.clone(), limits.head_timeout, limits.idle_timeout);
     let of_requests = limits.clone();
     let handler = service_fn(move |request| {
-        awaits_head.set(false);
-        let (service, limits, awaits_head) = (service.clone(), of_requests.clone(), awaits_head.clone());
+        state.begins();
+        let (service, limits, state) = (service.clone(), of_requests.clone(), state.clone());
         async move {
             let head_only = request.method() == hyper::Method::HEAD;
             let answer = exchange(request, &service, &limits).await;
-            awaits_head.set(true);
+            state.ends();
             Ok::<_, Infallible>(to_hyper(answer, head_only))
         }
     });

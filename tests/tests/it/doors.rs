@@ -1,5 +1,6 @@
 //! The two doors: what each serves, and to whom.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use twinlet_tests::{Site, guests};
@@ -60,4 +61,19 @@ fn one_peer_can_not_take_all_connections() {
     });
     held.clear();
     site.agent.answers("/healthz", 200);
+}
+
+#[test]
+fn a_connection_that_rests_between_two_requests_outlives_the_time_for_a_head() {
+    let site = Site::start(agent().env("HTTP_HEAD_TIMEOUT_SECS", 1));
+    let mut stream = std::net::TcpStream::connect(site.agent.address()).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+    let mut answer = [0; 1024];
+    for _ in 0..2 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        let n = stream.read(&mut answer).unwrap();
+        assert!(answer[..n].starts_with(b"HTTP/1.1 200"));
+        // Two seconds of rest, unless the agent closes the connection.
+        assert!(stream.read(&mut answer).is_err(), "the agent ended the connection");
+    }
 }
