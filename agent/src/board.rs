@@ -87,6 +87,14 @@ impl Board {
         });
     }
 
+    /// The version that serves is the one that is wanted, whatever was tried meanwhile.
+    pub fn serves(&self, id: &FunctionId, version: u64) {
+        let now = self.status.borrow().functions.get(id).map(|function| (function.version, function.phase));
+        if now != Some((version, Phase::Running)) {
+            self.running(id, version, 0);
+        }
+    }
+
     /// A function's preparation failed, for now or until it changes, after so many earlier ones.
     pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, failures: u32) {
         self.change(id, |function| {
@@ -109,13 +117,15 @@ impl Board {
         });
     }
 
-    /// Forgets all functions but these.
-    pub fn keep_only(&self, known: impl Fn(&FunctionId) -> bool) {
+    /// Forgets all functions but these; returns the others.
+    pub fn keep_only(&self, known: impl Fn(&FunctionId) -> bool) -> Vec<FunctionId> {
+        let mut gone = Vec::new();
         self.status.send_if_modified(|all| {
-            let before = all.functions.len();
+            gone.extend(all.functions.keys().filter(|id| !known(id)).cloned());
             all.functions.retain(|id, _| known(id));
-            all.functions.len() < before
+            !gone.is_empty()
         });
+        gone
     }
 
     fn change(&self, id: &FunctionId, change: impl FnOnce(&mut FunctionStatus)) {

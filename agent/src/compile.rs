@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use crate::config::Guests;
 
 /// The argument that makes this binary a compiler.
 const CHILD: &str = "compile-artifact";
+/// The child's exit code where trying again can help, from sysexits.h.
+const EX_TEMPFAIL: i32 = 75;
 /// What is read of a child's complaint.
 const MAX_COMPLAINT: u64 = 4_096;
 /// How long the parent waits before it looks whether the work is still wanted.
@@ -103,6 +106,10 @@ impl Compiler {
         if status.success() {
             return Ok(());
         }
+        // Nothing is wrong with the component: the disk, or the system that ended the child for its own sake.
+        if status.code() == Some(EX_TEMPFAIL) || status.signal() == Some(libc::SIGKILL) {
+            return Err(io::Error::other(format!("it ended by {status} {complaint}")).into());
+        }
         if complaint.is_empty() || status.code().is_none() {
             let mib = self.memory_bytes >> 20;
             complaint = format!(
@@ -162,10 +169,23 @@ pub fn child_main() -> Option<ExitCode> {
     let mut number = || args.next().and_then(|n| n.to_str().and_then(|n| n.parse().ok()));
     let memory: u64 = number().unwrap_or(1 << 30);
     let seconds: u64 = number().unwrap_or(60);
-    Some(match limit(memory, seconds).and_then(|()| compile_here(&wasm, &out)) {
+    Some(match limit(memory, seconds).map_err(Ended::Io).and_then(|()| compile_here(&wasm, &out)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => complain(&why),
+        Err(Ended::Rejected(why)) => complain(&why),
+        Err(Ended::Io(why)) => {
+            eprintln!("{why}");
+            ExitCode::from(u8::try_from(EX_TEMPFAIL).unwrap_or(1))
+        }
     })
+}
+
+/// How a child ends that has compiled nothing.
+enum Ended {
+    /// The component is at fault.
+    Rejected(String),
+    /// Something else is, for now.
+    #[cfg_attr(not(feature = "compiler"), allow(dead_code))]
+    Io(String),
 }
 
 fn complain(why: &str) -> ExitCode {
@@ -189,14 +209,16 @@ fn limit(memory_bytes: u64, seconds: u64) -> Result<(), String> {
 }
 
 #[cfg(feature = "compiler")]
-fn compile_here(wasm: &Path, out: &Path) -> Result<(), String> {
-    let bytes = fs::read(wasm).map_err(|e| format!("{}: {e}", wasm.display()))?;
-    let engine = wasmtime::Engine::new(&crate::engine::tunables()).map_err(|e| format!("{e:#}"))?;
-    let code = engine.precompile_component(&bytes).map_err(|e| format!("{e:#}"))?;
-    fs::write(out, code).map_err(|e| format!("{}: {e}", out.display()))
+fn compile_here(wasm: &Path, out: &Path) -> Result<(), Ended> {
+    let io = |path: &Path, e: io::Error| Ended::Io(format!("{}: {e}", path.display()));
+    let rejected = |e: wasmtime::Error| Ended::Rejected(format!("{e:#}"));
+    let bytes = fs::read(wasm).map_err(|e| io(wasm, e))?;
+    let engine = wasmtime::Engine::new(&crate::engine::tunables()).map_err(rejected)?;
+    let code = engine.precompile_component(&bytes).map_err(rejected)?;
+    fs::write(out, code).map_err(|e| io(out, e))
 }
 
 #[cfg(not(feature = "compiler"))]
-fn compile_here(_wasm: &Path, _out: &Path) -> Result<(), String> {
-    Err("this build has no compiler".into())
+fn compile_here(_wasm: &Path, _out: &Path) -> Result<(), Ended> {
+    Err(Ended::Rejected("this build has no compiler".into()))
 }

@@ -18,7 +18,7 @@
 //! | [`fetch`], [`artifacts`], [`compile`], [`seal`] | bytes, files, machine code, its seal | each other |
 //! | [`engine`] | wasmtime, its clock and linker | functions |
 //! | [`pool`] | one function version and its instances | routes, callers |
-//! | [`workers`] | threads and the queue before them | what the work is |
+//! | [`workers`], [`thread`] | threads and the queue before them | what the work is |
 //! | [`routes`], [`serving`] | which function; the snapshot that is served | requests |
 //! | [`http`] | one service, two doors | desired state |
 //! | [`outbox`] | telemetry on its way | MQTT |
@@ -60,5 +60,6 @@ pub mod serving;
 pub mod state_dir;
 pub mod status;
 pub mod store;
+pub mod thread;
 pub mod twin;
 pub mod workers;

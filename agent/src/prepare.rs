@@ -106,7 +106,7 @@ impl Preparer {
             log::warn!("artifact {sha256}: marking it as used: {error}");
         }
         (progress.phase)(Phase::Starting);
-        self.start(id, spec, &component)
+        self.start(id, spec, &component, progress)
     }
 
     fn fetch(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
@@ -186,6 +186,7 @@ impl Preparer {
         id: &FunctionId,
         spec: &FunctionSpec,
         component: &Component,
+        progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
         let linked = self.runtime.link(component).map_err(|error: EngineError| {
             let retry = matches!(error, EngineError::Setup(_));
@@ -218,7 +219,12 @@ impl Preparer {
             lane,
             metrics,
         ));
-        self.warm_up(&function).map_err(|error| {
+        let started = self.warm_up(&function, progress.superseded);
+        if (progress.superseded)() {
+            function.retire();
+            return Err(PrepareError::Superseded);
+        }
+        started.map_err(|error| {
             // Its instances go before anything counts them.
             function.retire();
             failed(Phase::Starting, error, true)
@@ -226,12 +232,12 @@ impl Preparer {
         Ok(function)
     }
 
-    /// Starts a function's instances on a worker.
-    pub fn warm_up(&self, function: &Arc<Function>) -> Result<(), CallError> {
+    /// Starts a function's instances on a worker, unless that is given up meanwhile.
+    pub fn warm_up(&self, function: &Arc<Function>, given_up: &dyn Fn() -> bool) -> Result<(), CallError> {
         let deadline = Instant::now() + function.spec.max_execution;
         let on_worker = function.clone();
         self.workers
-            .run(&function.lane, deadline, move || on_worker.warm_up())
+            .run(&function.lane, deadline, given_up, move || on_worker.warm_up())
             .unwrap_or_else(|| Err(CallError::Exhausted("all workers are busy".into())))
     }
 }

@@ -50,6 +50,8 @@ pub struct Reconciler {
 /// What is so, between two looks at desired state.
 #[derive(Default)]
 struct State {
+    /// Whether all that is on the device was made ready once.
+    applied: bool,
     functions: BTreeMap<FunctionId, Item>,
     /// The routes that are served.
     routes: BTreeMap<RouteId, RouteSpec>,
@@ -77,20 +79,17 @@ impl Reconciler {
     /// Runs until the sender of desired states is gone.
     pub fn run(self, mut desired: watch::Receiver<Arc<Desired>>) {
         let mut state = State::default();
-        let mut started = false;
         loop {
             self.tick();
             let wanted = desired.borrow_and_update().clone();
             if self.apply(&wanted, &mut state, &desired).is_err() {
+                if desired.has_changed().is_err() {
+                    break;
+                }
                 log::info!("a newer desired state came; the work on version {} ends here", wanted.version);
                 continue;
             }
-            if !std::mem::replace(&mut started, true)
-                && let Err(error) = self.preparer.store.started()
-            {
-                log::warn!("noting that the start got through: {error}");
-            }
-            self.keep_house(&wanted, &state);
+            self.keep_house(&wanted, &state, &desired);
             let wait = self.wait(&state);
             let changed =
                 self.runtime.block_on(async { tokio::time::timeout(wait, desired.changed()).await });
@@ -114,6 +113,7 @@ impl Reconciler {
         state: &mut State,
         newer: &watch::Receiver<Arc<Desired>>,
     ) -> Result<(), Superseded> {
+        self.accept_what_serves(wanted, state);
         let now = Instant::now();
         let actual = state.functions.iter().map(|(id, item)| (id.clone(), item.actual(now))).collect();
         let plan = plan::plan(wanted, &actual, |spec| self.preparer.on_device(spec));
@@ -133,6 +133,7 @@ impl Reconciler {
             let Some(spec) = wanted.functions.get(id) else { continue };
             if !self.preparer.on_device(spec) {
                 // All that needs no network is ready.
+                self.started(state);
                 self.publish(wanted, state);
             }
             // Each function serves as soon as it is ready; a slow download of the next holds up nothing.
@@ -140,12 +141,37 @@ impl Reconciler {
                 self.swap(id, function, wanted, state);
             }
         }
+        self.started(state);
         self.publish(wanted, state);
         for id in &plan.retire {
             self.retire(id, wanted, state);
         }
         self.settle(wanted, state);
         Ok(())
+    }
+
+    /// What serves may be what is wanted again, after a version that failed or never got ready; nothing is to be done
+    /// then but to say so. What is no longer wanted is not tried again either.
+    fn accept_what_serves(&self, wanted: &Desired, state: &mut State) {
+        for (id, item) in &mut state.functions {
+            let spec = wanted.functions.get(id);
+            let serves = item.serving.as_ref().is_some_and(|function| Some(&function.spec) == spec);
+            if serves && let Some(spec) = spec {
+                item.failed = None;
+                self.board.serves(id, spec.version);
+            } else if spec.is_none() {
+                item.failed = None;
+            }
+        }
+    }
+
+    /// What is on the device is ready: the doors may say so, and this start counts as one that got through.
+    fn started(&self, state: &mut State) {
+        if !std::mem::replace(&mut state.applied, true)
+            && let Err(error) = self.preparer.store.started()
+        {
+            log::warn!("noting that the start got through: {error}");
+        }
     }
 
     /// A function ready to serve; none where it failed, which is then noted.
@@ -238,7 +264,11 @@ impl Reconciler {
                 functions.insert(id.clone(), item.serving.clone());
             }
         }
-        self.serving.store(Arc::new(Snapshot { routes: state.table.clone(), functions, applied: true }));
+        self.serving.store(Arc::new(Snapshot {
+            routes: state.table.clone(),
+            functions,
+            applied: state.applied,
+        }));
     }
 
     fn retire(&self, id: &FunctionId, wanted: &Desired, state: &mut State) {
@@ -252,7 +282,11 @@ impl Reconciler {
             let kept = self.serving.load();
             let mut functions = kept.functions.clone();
             functions.remove(id);
-            self.serving.store(Arc::new(Snapshot { routes: kept.routes.clone(), functions, applied: true }));
+            self.serving.store(Arc::new(Snapshot {
+                routes: kept.routes.clone(),
+                functions,
+                applied: state.applied,
+            }));
         }
         self.metrics.forget_function(id);
         log::info!("function {id}: stopped, no longer wanted");
@@ -264,7 +298,10 @@ impl Reconciler {
             // Nothing was asked for yet, and the board says so.
             return;
         }
-        self.board.keep_only(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
+        let known = |id: &_| wanted.functions.contains_key(id) || state.functions.contains_key(id);
+        for gone in self.board.keep_only(known) {
+            self.metrics.forget_function(&gone);
+        }
         let failures: Vec<String> = state
             .functions
             .iter()
@@ -279,12 +316,16 @@ impl Reconciler {
         self.board.settle(wanted.version, status);
     }
 
-    fn keep_house(&self, wanted: &Desired, state: &State) {
+    fn keep_house(&self, wanted: &Desired, state: &State, newer: &watch::Receiver<Arc<Desired>>) {
+        let given_up = || {
+            self.tick();
+            newer.has_changed().unwrap_or(true)
+        };
         let now = Instant::now();
         for function in state.functions.values().filter_map(|item| item.serving.as_ref()) {
             function.drop_idle(now);
             if function.is_short()
-                && let Err(error) = self.preparer.warm_up(function)
+                && let Err(error) = self.preparer.warm_up(function, &given_up)
             {
                 log::warn!("function {}: starting another instance: {error}", function.id);
             }

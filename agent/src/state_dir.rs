@@ -1,6 +1,6 @@
 //! The state directory: makes it, makes sure that it is ours alone, and keeps the node's own name and key in it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,12 @@ pub enum StateDirError {
         /// What the system says.
         source: io::Error,
     },
+    /// Another agent works in it.
+    #[error("another twinlet runs with {path}; choose another cache_dir, or end that one")]
+    InUse {
+        /// The directory.
+        path: String,
+    },
     /// Native code is loaded from it, so no one else may write to it.
     #[error("{path} belongs to another user (uid {uid}); choose another cache_dir")]
     Foreign {
@@ -36,6 +42,8 @@ pub enum StateDirError {
 /// The directory, ready for use.
 pub struct StateDir {
     path: PathBuf,
+    /// Held for as long as this process works in the directory.
+    _lock: File,
 }
 
 impl StateDir {
@@ -53,10 +61,15 @@ impl StateDir {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
         let path = fs::canonicalize(path).map_err(failed)?;
+        let lock = File::create(path.join("lock")).map_err(failed)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => StateDirError::InUse { path: path.display().to_string() },
+            TryLockError::Error(source) => failed(source),
+        })?;
         if path.starts_with("/tmp") || path.starts_with("/run") {
             log::warn!("{} does not survive a restart of the device; set cache_dir", path.display());
         }
-        Ok(Self { path })
+        Ok(Self { path, _lock: lock })
     }
 
     /// Where it is, as an absolute path.
@@ -120,11 +133,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(&dir.path().join("a/b")).unwrap();
         let (id, key) = (state.node_id().unwrap(), state.device_key().unwrap());
-        let again = StateDir::open(state.path()).unwrap();
+        assert!(matches!(StateDir::open(state.path()), Err(StateDirError::InUse { .. })));
+        let path = state.path().to_owned();
+        drop(state);
+        let again = StateDir::open(&path).unwrap();
         assert_eq!(again.node_id().unwrap(), id);
         assert_eq!(again.device_key().unwrap(), key);
-        assert_eq!(fs::metadata(state.path()).unwrap().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(state.path().join("device.key")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(path.join("device.key")).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

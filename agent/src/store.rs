@@ -59,7 +59,10 @@ impl Store {
         // sled ends the process on some damage, where it should return an error: only the next start can know.
         let hopeless = failed >= MAX_FAILED_STARTS;
         let count = if hopeless { 0 } else { failed.saturating_add(1) };
-        write_durably(&starts, count.to_string().as_bytes())?;
+        if let Err(error) = write_durably(&starts, count.to_string().as_bytes()) {
+            // As on a full disk, with which the agent is to serve all the same.
+            log::warn!("{}: {error}; this start is not counted", starts.display());
+        }
         let opened = if hopeless { None } else { open_or_repair(&dir)? };
         let (db, aside) = match opened {
             Some(db) => (db, None),
@@ -170,11 +173,18 @@ fn open(dir: &Path) -> Result<sled::Db, StoreError> {
     Ok(sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?)
 }
 
+/// Whether opening failed for what is in the files, and not for want of space, rights or file descriptors.
+fn is_damage(error: &StoreError) -> bool {
+    use sled::Error::{Corruption, ReportableBug, Unsupported};
+    matches!(error, StoreError::Sled(Corruption { .. } | ReportableBug(_) | Unsupported(_)))
+}
+
 /// None where the database opens neither as it is nor without the snapshots that an interrupted start left.
 fn open_or_repair(dir: &Path) -> Result<Option<sled::Db>, StoreError> {
     let error = match open(dir) {
         Ok(db) => return Ok(Some(db)),
-        Err(error) => error,
+        Err(error) if is_damage(&error) => error,
+        Err(error) => return Err(error),
     };
     log::warn!("database {}: {error}; trying without its snapshots", dir.display());
     for suffix in [".generating", ""] {
@@ -197,9 +207,16 @@ fn remove_snapshots(dir: &Path, suffix: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps the database under another name, and of those that were set aside before the last one.
 fn set_aside(dir: &Path) -> io::Result<PathBuf> {
-    let free = (1u32..).map(|n| dir.with_file_name(format!("db.damaged-{n}"))).find(|path| !path.exists());
-    let aside = free.ok_or_else(|| io::Error::other("no free name to set the database aside"))?;
+    let aside = dir.with_file_name("db.damaged");
+    let before = dir.with_file_name("db.damaged.before");
+    if aside.exists() {
+        if before.exists() {
+            fs::remove_dir_all(&before)?;
+        }
+        fs::rename(&aside, &before)?;
+    }
     fs::rename(dir, &aside)?;
     Ok(aside)
 }

@@ -2,6 +2,7 @@
 //! Runs on a thread of its own, since making durable blocks. Knows nothing of how anything is carried out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,10 @@ use crate::mqtt::{Inbound, Message};
 use crate::status::DesiredStatus;
 use crate::store::Store;
 
+/// Levels of a message. JSON is read to 128, and what is stored lies a few levels deeper than it came.
+const MAX_DEPTH: usize = 32;
+/// Between two tries to keep a message on a disk that does not take it.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// Characters of a refused message's problems in one log line.
 const MAX_SHOWN: usize = 1_024;
 
@@ -30,7 +35,7 @@ impl Twin {
     /// Begins with what the store has. That it can not be read, or means nothing any more, is reported, and the agent
     /// waits for the hub's next word.
     pub fn restore(defaults: Defaults, store: Arc<Store>, board: Arc<Board>, metrics: Arc<Metrics>) -> Self {
-        let mut accepted = store.accepted().unwrap_or_else(|error| {
+        let accepted = store.accepted().unwrap_or_else(|error| {
             log::error!("stored desired state: {error}; waiting for the hub to say it again");
             board.desired(None, DesiredStatus::new(500, format!("stored desired state: {error}")));
             None
@@ -46,7 +51,7 @@ impl Twin {
             Some(Err(problems)) => {
                 log::error!("stored desired state no longer fits this configuration: {problems}");
                 board.desired(None, DesiredStatus::new(400, format!("stored desired state: {problems}")));
-                accepted = None;
+                // It stays what a patch or a deployment changes.
                 Desired::default()
             }
         };
@@ -63,53 +68,71 @@ impl Twin {
     pub fn run(mut self, mut inbound: mpsc::Receiver<Message>) {
         while let Some(message) = inbound.blocking_recv() {
             let topic = topic(message.kind);
-            let (taken, durable) = match self.take(message.kind, &message.payload) {
-                Ok(true) => (Taken::Accepted, true),
-                Ok(false) => (Taken::Unchanged, true),
-                Err(NotTaken::Refused(refused)) => {
-                    self.refuse(topic, &message.payload, &refused);
-                    (Taken::Refused, true)
+            let taken = match self.take(message.kind, &message.payload) {
+                Ok(Change::None) => {
+                    log::debug!("{topic}: says what stands already");
+                    Taken::Unchanged
                 }
-                Err(NotTaken::NotKept(why)) => {
-                    log::error!("{topic}: keeping it on the disk: {why}; it changes nothing");
-                    self.board.desired(None, DesiredStatus::new(500, format!("{topic}: not kept: {why}")));
-                    (Taken::Refused, false)
+                Ok(Change::Next(accepted, desired)) => {
+                    if !self.keep(topic, &accepted, &inbound) {
+                        return;
+                    }
+                    self.publish(topic, *accepted, *desired);
+                    Taken::Accepted
+                }
+                Err(refused) => {
+                    self.refuse(topic, &message.payload, &refused);
+                    Taken::Refused
                 }
             };
             self.metrics.message(topic, taken);
-            // What is not on the disk stays with the broker.
-            if durable {
-                message.ack.done();
-            }
+            message.ack.done();
         }
     }
 
-    /// True where it changed something.
-    fn take(&mut self, kind: Inbound, payload: &[u8]) -> Result<bool, NotTaken> {
-        let value: Value = serde_json::from_slice(payload)
-            .map_err(|e| Refused::Invalid(Problems::one("", format_args!("not JSON: {e}"))))?;
-        let change = match kind {
+    fn take(&self, kind: Inbound, payload: &[u8]) -> Result<Change, Refused> {
+        let invalid = |what: String| Refused::Invalid(Problems::one("", what));
+        let value: Value = serde_json::from_slice(payload).map_err(|e| invalid(format!("not JSON: {e}")))?;
+        if depth(&value) > MAX_DEPTH {
+            return Err(invalid(format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        match kind {
             Inbound::Desired => self.accepted.document(value, &self.defaults),
             Inbound::DesiredPatch => self.accepted.patch(&value, &self.defaults),
             Inbound::Deployment => self.accepted.deployment(value, &self.defaults),
             Inbound::Routes => self.accepted.route_list(value, &self.defaults),
-        }?;
-        let Change::Next(accepted, desired) = change else {
-            log::debug!("{}: says what stands already", topic(kind));
-            return Ok(false);
-        };
-        self.store.keep_accepted(&accepted).map_err(|e| NotTaken::NotKept(e.to_string()))?;
+        }
+    }
+
+    /// Puts it on the disk, however long that takes: sessions are clean, so the broker would not say it again. False
+    /// where the agent ends before it is done.
+    fn keep(&self, topic: &str, accepted: &Accepted, inbound: &mpsc::Receiver<Message>) -> bool {
+        let mut said = String::new();
+        while let Err(error) = self.store.keep_accepted(accepted) {
+            let told = format!("{topic}: not kept on the disk, so not acted on: {error}");
+            if told != said {
+                log::error!("{told}; trying again every {} s", KEEP_AGAIN.as_secs());
+                self.board.desired(None, DesiredStatus::new(500, told.clone()));
+                said = told;
+            }
+            if inbound.is_closed() {
+                return false;
+            }
+            std::thread::sleep(KEEP_AGAIN);
+        }
+        true
+    }
+
+    fn publish(&mut self, topic: &str, accepted: Accepted, desired: Desired) {
         log::info!(
-            "{}: accepted; version {}, {} functions, {} routes",
-            topic(kind),
+            "{topic}: accepted; version {}, {} functions, {} routes",
             desired.version,
             desired.functions.len(),
             desired.routes.len()
         );
-        self.accepted = *accepted;
+        self.accepted = accepted;
         self.board.desired(Some(desired.version), DesiredStatus::new(202, "accepted"));
-        self.desired.send_replace(Arc::from(desired));
-        Ok(true)
+        self.desired.send_replace(Arc::new(desired));
     }
 
     /// Says what is wrong, and of which function where the message names one.
@@ -127,14 +150,11 @@ impl Twin {
     }
 }
 
-enum NotTaken {
-    Refused(Refused),
-    NotKept(String),
-}
-
-impl From<Refused> for NotTaken {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

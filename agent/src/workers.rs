@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use twinlet_host::WorkerSlot;
 const STACK: usize = crate::engine::GUEST_STACK + (768 << 10);
 /// A worker beyond those that compute ends after so long without work.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long [`Workers::run`] waits before it asks whether its work is still wanted.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What becomes of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ struct Shared {
     changed: Condvar,
     /// A place became free, for those that come back from a host call.
     freed: Condvar,
+    /// A worker ended while the workers stop.
+    ended: Condvar,
 }
 
 struct Limits {
@@ -71,7 +76,10 @@ struct State {
     alive: usize,
     idle: usize,
     computing: usize,
+    /// Those that come back from a host call and have no place yet.
     returning: usize,
+    /// The same, and those whose lane computes on every core already.
+    coming: usize,
     stopping: bool,
 }
 
@@ -92,6 +100,7 @@ impl Workers {
             state: Mutex::default(),
             changed: Condvar::new(),
             freed: Condvar::new(),
+            ended: Condvar::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -127,11 +136,13 @@ impl Workers {
         self.shared.find_worker(state);
     }
 
-    /// Runs work on a worker and waits for its result; none where there is no room or no time.
+    /// Runs work on a worker and waits for its result; none where there is no room or no time, or where `given_up`,
+    /// which is asked again and again, says so. What runs then ends by itself.
     pub fn run<R: Send + 'static>(
         &self,
         lane: &Arc<Lane>,
         deadline: Instant,
+        given_up: &dyn Fn() -> bool,
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Option<R> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
@@ -141,7 +152,14 @@ impl Workers {
             }
         });
         self.submit(lane, deadline, work);
-        receiver.recv().ok()
+        loop {
+            match receiver.recv_timeout(GLANCE) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if given_up() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 
     /// Work that waits in the queue.
@@ -167,7 +185,7 @@ impl Workers {
             if left.is_zero() {
                 return false;
             }
-            let waited = self.shared.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.shared.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
             state = waited.0;
         }
         drop(state);
@@ -203,7 +221,11 @@ impl Shared {
                 state.threads.retain(|thread| !thread.is_finished());
                 state.threads.push(thread);
             }
-            Err(error) => report_spawn(&error, state.alive),
+            Err(error) => {
+                report_spawn(&error, state.alive);
+                drop(state);
+                self.changed.notify_one();
+            }
         }
     }
 }
@@ -246,15 +268,16 @@ fn work(shared: &Arc<Shared>) {
             lane.held.fetch_sub(1, Relaxed);
             lane.computing.fetch_sub(1, Relaxed);
             state.computing -= 1;
-            if state.returning > 0 {
-                shared.freed.notify_one();
-            } else if !state.queue.is_empty() {
+            if state.coming > 0 {
+                shared.freed.notify_all();
+            }
+            if !state.queue.is_empty() {
                 // This worker takes the next job itself; another may fit the place beside it.
                 shared.changed.notify_one();
             }
             continue;
         }
-        if state.stopping || state.alive > shared.limits.max_threads {
+        if state.stopping {
             break;
         }
         state.idle += 1;
@@ -267,7 +290,7 @@ fn work(shared: &Arc<Shared>) {
     }
     state.alive -= 1;
     if state.stopping {
-        shared.freed.notify_all();
+        shared.ended.notify_all();
     }
 }
 
@@ -281,20 +304,27 @@ impl WorkerSlot for Slot {
         let mut state = self.shared.lock();
         state.computing -= 1;
         self.lane.computing.fetch_sub(1, Relaxed);
-        if state.returning > 0 {
-            self.shared.freed.notify_one();
-        } else {
-            self.shared.find_worker(state);
+        if state.coming > 0 {
+            self.shared.freed.notify_all();
         }
+        self.shared.find_worker(state);
     }
 
     fn enter(&self) {
+        let cores = self.shared.limits.cores;
         let mut state = self.shared.lock();
-        state.returning += 1;
-        while state.computing > self.shared.limits.cores {
+        state.coming += 1;
+        loop {
+            // Only who waits for a place of all keeps new work back; who waits for its own lane does not.
+            let own_lane = self.lane.computing.load(Relaxed) >= cores;
+            if !own_lane && state.computing <= cores {
+                break;
+            }
+            state.returning += usize::from(!own_lane);
             state = self.shared.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.returning -= usize::from(!own_lane);
         }
-        state.returning -= 1;
+        state.coming -= 1;
         state.computing += 1;
         self.lane.computing.fetch_add(1, Relaxed);
     }
@@ -352,7 +382,7 @@ mod tests {
         let (greedy, neighbour) = (workers.lane(100), workers.lane(1));
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let blocked: Vec<_> = (0..cores + 4).map(|_| submit_blocked(&workers, &greedy, false)).collect();
-        assert_eq!(workers.run(&neighbour, later(), || 7), Some(7));
+        assert_eq!(workers.run(&neighbour, later(), &|| false, || 7), Some(7));
         drop(blocked);
         assert!(workers.stop(later()));
     }
@@ -364,7 +394,7 @@ mod tests {
         let blocked: Vec<_> = (0..10).map(|_| submit_blocked(&workers, &slow, true)).collect();
         let begun = blocked.iter().take(3).filter(|(b, _)| b.recv_timeout(Duration::from_secs(10)).is_ok());
         assert_eq!(begun.count(), 3, "all but one worker");
-        assert_eq!(workers.run(&neighbour, later(), || 7), Some(7));
+        assert_eq!(workers.run(&neighbour, later(), &|| false, || 7), Some(7));
         drop(blocked);
         assert!(workers.stop(later()));
     }

@@ -1,9 +1,9 @@
 //! The whole agent as one value: opens what it keeps, starts its threads, passes settings on, and ends them in the
 //! reverse order. Knows who is connected to whom, and nothing of what they do.
 
+mod net;
 mod notify;
 mod settings;
-mod threads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use net::Net;
 pub use settings::Live;
-use threads::{Net, Thread};
 
 use crate::artifacts::Artifacts;
 use crate::board::Board;
@@ -38,6 +38,7 @@ use crate::seal::Sealer;
 use crate::serving::Serving;
 use crate::state_dir::StateDir;
 use crate::store::Store;
+use crate::thread::Thread;
 use crate::twin::Twin;
 use crate::workers::Workers;
 
