@@ -11,7 +11,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::Fetch;
-use crate::desired::Sha256;
+use crate::desired::{Sha256, is_absolute};
 
 const CHUNK_BYTES: usize = 32 << 10;
 
@@ -21,7 +21,7 @@ pub enum FetchError {
     /// The server, or the way to it.
     #[error("{url}: {source}")]
     Network {
-        /// The whole URL.
+        /// The URL, without what may be secret in it.
         url: String,
         /// What ureq says.
         source: ureq::Error,
@@ -29,7 +29,7 @@ pub enum FetchError {
     /// The server answered with another status than 200.
     #[error("{url}: the server answered {status}")]
     Status {
-        /// The whole URL.
+        /// The URL, without what may be secret in it.
         url: String,
         /// The status.
         status: u16,
@@ -37,7 +37,7 @@ pub enum FetchError {
     /// Reading from the peer or a local file failed on the way.
     #[error("{url}: after {received} bytes: {source}")]
     Read {
-        /// The whole URL.
+        /// The URL, without what may be secret in it.
         url: String,
         /// Bytes that had come.
         received: u64,
@@ -119,7 +119,7 @@ impl Fetcher {
             let n = match source.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(n) => n,
-                Err(source) => return Err(FetchError::Read { url, received, source }),
+                Err(source) => return Err(FetchError::Read { url: shown(&url), received, source }),
             };
             received = received.saturating_add(n as u64);
             if received > limit {
@@ -145,7 +145,7 @@ impl Fetcher {
     }
 
     fn absolute(&self, url: &str) -> String {
-        if url.contains("://") {
+        if is_absolute(url) {
             url.to_owned()
         } else {
             format!("{}/{}", self.settings.base_url, url.trim_start_matches('/'))
@@ -155,6 +155,10 @@ impl Fetcher {
     fn open(&self, url: &str) -> Result<Box<dyn Read>, FetchError> {
         if let Some(path) = url.strip_prefix("file://") {
             let unreadable = |source| FetchError::Read { url: url.to_owned(), received: 0, source };
+            // Opening a pipe would wait for a writer.
+            if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+                return Err(unreadable(io::Error::other("it is not a file")));
+            }
             return Ok(Box::new(File::open(path).map_err(unreadable)?));
         }
         let mut config = Agent::config_builder()
@@ -167,10 +171,10 @@ impl Fetcher {
         }
         // An agent for this one download, so that an idle gateway holds no connection and no buffers.
         let answer = config.build().new_agent().get(url).call();
-        let answer = answer.map_err(|source| FetchError::Network { url: url.to_owned(), source })?;
+        let answer = answer.map_err(|source| FetchError::Network { url: shown(url), source })?;
         match answer.status().as_u16() {
             200 => Ok(Box::new(answer.into_body().into_reader())),
-            status => Err(FetchError::Status { url: url.to_owned(), status }),
+            status => Err(FetchError::Status { url: shown(url), status }),
         }
     }
 
@@ -199,6 +203,19 @@ impl Fetcher {
     }
 }
 
+/// A URL without user information and query: either may be a secret, and errors go to the log and to the hub.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}/{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
 fn certificates_of(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError> {
     let wrong = |why: String| FetchError::Roots(format!("artifact_ca_file {}: {why}", path.display()));
     let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
@@ -212,4 +229,15 @@ fn certificates_of(path: &Path) -> Result<Vec<Certificate<'static>>, FetchError>
         })
         .collect();
     if certificates.is_empty() { Err(wrong("holds no certificate".into())) } else { Ok(certificates) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_in_a_url_is_not_shown() {
+        assert_eq!(shown("https://me:pw@host:1/a/b.wasm?X-Signature=1"), "https://host:1/a/b.wasm");
+        assert_eq!(shown("file:///a/b"), "file:///a/b");
+    }
 }

@@ -21,6 +21,7 @@ pub struct Outbox {
     max_bytes: usize,
     state: Mutex<State>,
     pushed: Notify,
+    emptied: Notify,
 }
 
 #[derive(Default)]
@@ -28,8 +29,15 @@ struct State {
     entries: BTreeMap<u64, Entry>,
     bytes: usize,
     last_id: u64,
-    sequences: HashMap<String, u64>,
+    functions: HashMap<String, Share>,
     refused: u64,
+}
+
+/// What one function has sent since the start, and what of that still waits.
+#[derive(Default)]
+struct Share {
+    sequence: u64,
+    bytes: usize,
 }
 
 /// One message.
@@ -46,7 +54,7 @@ pub struct Entry {
 impl Outbox {
     /// An empty outbox of at most so many bytes.
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, state: Mutex::default(), pushed: Notify::new() }
+        Self { max_bytes, state: Mutex::default(), pushed: Notify::new(), emptied: Notify::new() }
     }
 
     /// The oldest message with a larger id, or the oldest of all.
@@ -58,8 +66,25 @@ impl Outbox {
     /// Forgets a message that was delivered.
     pub fn acknowledge(&self, id: u64) {
         let mut state = self.state();
-        if let Some(entry) = state.entries.remove(&id) {
-            state.bytes = state.bytes.saturating_sub(cost(&entry.payload));
+        let Some(entry) = state.entries.remove(&id) else { return };
+        let bytes = cost(&entry.payload);
+        state.bytes = state.bytes.saturating_sub(bytes);
+        if let Some(share) = state.functions.get_mut(&entry.function_id) {
+            share.bytes = share.bytes.saturating_sub(bytes);
+        }
+        if state.entries.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing waits.
+    pub async fn drained(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.state().entries.is_empty() {
+                return;
+            }
+            emptied.await;
         }
     }
 
@@ -85,18 +110,22 @@ impl TelemetrySink for Outbox {
             return Err(Error::TooLarge(MAX_MESSAGE_BYTES as u64));
         }
         let mut state = self.state();
-        let bytes = state.bytes.saturating_add(cost(&message));
-        if bytes > self.max_bytes {
+        let bytes = cost(&message);
+        let total = state.bytes.saturating_add(bytes);
+        let share = state.functions.get(function_id).map_or(0, |share| share.bytes).saturating_add(bytes);
+        // One function takes half at most, so that others find room.
+        if total > self.max_bytes || share > self.max_bytes / 2 {
             state.refused += 1;
             return Err(Error::Full);
         }
-        state.bytes = bytes;
+        state.bytes = total;
         state.last_id += 1;
         let id = state.last_id;
         state.entries.insert(id, Entry { id, function_id: function_id.to_owned(), payload: message.into() });
-        let sequence = state.sequences.entry(function_id.to_owned()).or_insert(0);
-        *sequence += 1;
-        let sequence = *sequence;
+        let of_function = state.functions.entry(function_id.to_owned()).or_default();
+        of_function.bytes = share;
+        of_function.sequence += 1;
+        let sequence = of_function.sequence;
         drop(state);
         self.pushed.notify_one();
         Ok(sequence)
@@ -128,9 +157,11 @@ mod tests {
     #[test]
     fn a_full_outbox_says_so_and_drops_nothing() {
         let outbox = Outbox::new(2 * (ENTRY_BYTES + 10));
-        assert!(outbox.send("a", vec![0; 10]).is_ok() && outbox.send("a", vec![0; 10]).is_ok());
-        assert!(matches!(outbox.send("a", vec![0; 10]), Err(Error::Full)));
-        assert_eq!(outbox.counts(), (2, 1));
+        assert!(outbox.send("a", vec![0; 10]).is_ok());
+        assert!(matches!(outbox.send("a", vec![0; 10]), Err(Error::Full)), "half is one function's");
+        assert!(outbox.send("b", vec![0; 10]).is_ok());
+        assert!(matches!(outbox.send("c", vec![0; 10]), Err(Error::Full)));
+        assert_eq!(outbox.counts(), (2, 2));
         outbox.acknowledge(1);
         assert!(outbox.send("a", vec![0; 10]).is_ok());
         assert!(matches!(outbox.send("a", vec![0; MAX_MESSAGE_BYTES + 1]), Err(Error::TooLarge(_))));

@@ -193,8 +193,13 @@ impl Function {
             return;
         }
         drop(instance);
-        // A fresh instance for the next event, made now, when nobody waits for it.
-        if self.is_short() {
+    }
+
+    /// After a call that was answered: where each event gets an instance of its own, makes the next one now, when
+    /// nobody waits for it.
+    pub fn refill(&self) {
+        if self.spec.instances.isolation == Isolation::Fresh && self.is_short() {
+            let _ticking = self.runtime.running();
             match self.instantiate(Instant::now() + self.spec.max_execution) {
                 Ok(fresh) => self.keep_any(fresh),
                 Err(error) => log::warn!("function {}: {error}", self.id),

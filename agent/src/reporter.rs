@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
+use twinlet_host::bucket::Bucket;
 
 use crate::board::{Board, unix_seconds};
 use crate::config::NodeId;
@@ -16,8 +17,11 @@ use crate::metrics::Metrics;
 use crate::process::{CpuMeter, resident_bytes};
 use crate::status::{Phase, Status};
 
-/// Between two reports of changes: a function that fails again and again must not fill the link.
+/// What changes within this time is reported together.
 const REPORT_GAP: Duration = Duration::from_millis(100);
+/// Reports of changes in quick succession, and then a second: a function that reports or fails all the time must not
+/// fill the link.
+const REPORTS: (u32, u32) = (10, 1);
 /// Between two heartbeats on change.
 const HEARTBEAT_GAP: Duration = Duration::from_secs(1);
 
@@ -80,6 +84,7 @@ impl Reporter {
         let mut status = self.board.subscribe();
         let mut cpu = CpuMeter::start();
         let mut said = Vec::new();
+        let mut reports = Bucket::new(REPORTS.0, REPORTS.1, std::time::Instant::now());
         let mut ticks = self.ticks();
         let mut report_due: Option<Instant> = None;
         let mut heartbeat_due: Option<Instant> = None;
@@ -89,7 +94,10 @@ impl Reporter {
                 changed = status.changed() => {
                     if changed.is_err() { return }
                     let now = Instant::now();
-                    report_due.get_or_insert(now + REPORT_GAP);
+                    if report_due.is_none() {
+                        let at_once = reports.take(now.into_std());
+                        report_due = Some(now + if at_once { REPORT_GAP } else { Duration::from_secs(1) });
+                    }
                     heartbeat_due.get_or_insert(now + HEARTBEAT_GAP);
                 }
                 changed = self.connection.changed() => {

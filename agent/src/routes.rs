@@ -138,7 +138,7 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let escape = after.get(..2).filter(|_| first == b'%');
+        let escape = after.get(..2).filter(|hex| first == b'%' && hex.iter().all(u8::is_ascii_hexdigit));
         match escape
             .and_then(|hex| std::str::from_utf8(hex).ok())
             .and_then(|hex| u8::from_str_radix(hex, 16).ok())
@@ -232,8 +232,8 @@ mod tests {
     #[test]
     fn params_are_decoded_and_in_order() {
         let t = table(json!({ "f": { "path": "/u/{id}/{what}/*" } }));
-        let params = t.find("h", "/u/a%20b/%C3%BC%zz/rest", "GET").map(|m| m.params).unwrap_or_default();
-        assert_eq!(params, [("id".into(), "a b".into()), ("what".into(), "ü%zz".into())]);
+        let params = t.find("h", "/u/a%20b/%C3%BC%+a/rest", "GET").map(|m| m.params).unwrap_or_default();
+        assert_eq!(params, [("id".into(), "a b".into()), ("what".into(), "ü%+a".into())]);
         assert_eq!(chosen(&t, "h", "/u//x/", "GET"), "404", "a name is never empty");
     }
 }

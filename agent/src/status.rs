@@ -77,8 +77,6 @@ pub enum Phase {
     Backoff,
     /// It failed and will not be tried again until it changes.
     Failed,
-    /// It is no longer wanted.
-    Stopped,
 }
 
 impl Phase {
@@ -93,7 +91,6 @@ impl Phase {
             Self::Running => "running",
             Self::Backoff => "backoff",
             Self::Failed => "failed",
-            Self::Stopped => "stopped",
         }
     }
 }

@@ -71,11 +71,6 @@ impl Guest {
         &mut self.limits
     }
 
-    /// Linear memory this instance holds, in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.limits.memory_bytes()
-    }
-
     /// What is left until the deadline; zero when it has passed.
     pub(crate) fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())

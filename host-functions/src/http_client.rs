@@ -2,15 +2,17 @@
 //! addresses no pattern may reach by name; ureq does the rest.
 
 use std::io::Read;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use http::Uri;
 use ureq::Agent;
 use ureq::config::Config;
 use ureq::tls::TlsConfig;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 pub use crate::bindings::twinlet::device::http_client::Error;
@@ -52,7 +54,7 @@ impl Gate {
             .max_idle_connections(4)
             .allow_non_standard_methods(true)
             .build();
-        let resolver = CheckedResolver { patterns: patterns.clone(), inner: DefaultResolver::default() };
+        let resolver = CheckedResolver { patterns: patterns.clone() };
         Self { patterns, agent: Some(Agent::with_parts(config, DefaultConnector::default(), resolver)) }
     }
 
@@ -125,11 +127,16 @@ fn told(error: ureq::Error) -> Error {
     }
 }
 
+/// Name look-ups under way, over all functions. The system's resolver knows no deadline: a look-up lives on when
+/// nobody waits for it any more.
+static LOOK_UPS: AtomicUsize = AtomicUsize::new(0);
+/// How many there may be.
+const MAX_LOOK_UPS: usize = 8;
+
 /// Resolves once, and lets ureq connect only to addresses that the patterns open.
 #[derive(Debug)]
 struct CheckedResolver {
     patterns: Arc<[Pattern]>,
-    inner: DefaultResolver,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -143,18 +150,49 @@ impl Resolver for CheckedResolver {
     fn resolve(
         &self,
         uri: &Uri,
-        config: &Config,
+        _config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?.trim_matches(['[', ']']).to_owned();
+        let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let found = look_up(host.clone(), uri.port_u16().unwrap_or(default), *timeout.after)?;
         let named = self.patterns.iter().any(|p| p.names_address() && p.covers(uri));
-        match found.iter().find(|socket| !named && !is_public(socket.ip())) {
-            Some(socket) => {
-                let host = uri.host().unwrap_or_default().to_owned();
-                Err(ureq::Error::Other(Box::new(RefusedAddress { host, address: socket.ip() })))
-            }
-            None => Ok(found),
+        if let Some(socket) = found.iter().find(|socket| !named && !is_public(socket.ip())) {
+            return Err(ureq::Error::Other(Box::new(RefusedAddress { host, address: socket.ip() })));
         }
+        let mut addresses = self.empty();
+        found.into_iter().take(MAX_ADDRESSES).for_each(|socket| addresses.push(socket));
+        if addresses.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(addresses) }
+    }
+}
+
+/// What ureq's list of addresses holds.
+const MAX_ADDRESSES: usize = 16;
+
+/// One look-up on a thread of its own, so that it can be given up.
+fn look_up(host: String, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+    struct Place;
+    impl Drop for Place {
+        fn drop(&mut self) {
+            LOOK_UPS.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+    if LOOK_UPS.fetch_add(1, Ordering::AcqRel) >= MAX_LOOK_UPS {
+        drop(Place);
+        return Err(std::io::Error::other("too many name look-ups are under way").into());
+    }
+    let place = Place;
+    let (sender, found) = mpsc::sync_channel(1);
+    thread::Builder::new().name("look-up".into()).stack_size(256 << 10).spawn(move || {
+        let addresses = (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+        drop(place);
+        if sender.send(addresses).is_err() {
+            log::debug!("nobody waits for the address of {host} any more");
+        }
+    })?;
+    match found.recv_timeout(patience) {
+        Ok(addresses) => Ok(addresses?),
+        Err(_) => Err(ureq::Error::Timeout(ureq::Timeout::Resolve)),
     }
 }
 

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::Guest;
 use crate::bindings::wasi::logging::logging::{Host, Level};
@@ -15,6 +18,8 @@ use crate::bucket::Bucket;
 
 /// Bytes of one message; the rest is cut.
 const MAX_LINE_BYTES: usize = 4_096;
+/// Bytes that a guest may write at once.
+const WRITE_BYTES: usize = 64 << 10;
 /// Lines a second, and as many at once.
 const LINES_PER_SECOND: u32 = 100;
 
@@ -108,7 +113,19 @@ impl IsTerminal for GuestStream {
 
 impl StdoutStream for GuestStream {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Lines { log: self.log.clone(), level: self.level, partial: Vec::new() })
+        Box::new(self.lines())
+    }
+
+    // Written where the guest runs, and not by a task on the agent's runtime, which a guest that prints all the time
+    // would keep busy.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.lines())
+    }
+}
+
+impl GuestStream {
+    fn lines(&self) -> Lines {
+        Lines { log: self.log.clone(), level: self.level, partial: Vec::new() }
     }
 }
 
@@ -120,11 +137,41 @@ struct Lines {
 }
 
 impl Lines {
+    fn take(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.emit();
+            } else if self.partial.len() <= MAX_LINE_BYTES {
+                self.partial.push(byte);
+            }
+        }
+    }
+
     fn emit(&mut self) {
         if !self.partial.is_empty() {
             self.log.write(self.level, "", &String::from_utf8_lossy(&self.partial));
             self.partial.clear();
         }
+    }
+}
+
+#[async_trait]
+impl Pollable for Lines {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_BYTES)
     }
 }
 
@@ -134,13 +181,7 @@ impl AsyncWrite for Lines {
         _cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        for &byte in bytes {
-            if byte == b'\n' {
-                self.emit();
-            } else if self.partial.len() <= MAX_LINE_BYTES {
-                self.partial.push(byte);
-            }
-        }
+        self.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 

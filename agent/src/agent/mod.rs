@@ -46,13 +46,16 @@ use crate::workers::Workers;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Messages from the hub, and reports to it, that may wait between two threads.
 const MESSAGES: usize = 16;
-/// Of the time to stop, what is kept for saying goodbye to the broker.
+/// After requests have ended: for telemetry that waits, and then for saying goodbye to the broker.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A running agent. Dropped without [`Agent::stop`], it ends without waiting for anyone.
 pub struct Agent {
     node: NodeId,
+    /// Holds the directory against other agents.
+    _state: StateDir,
     live: Live,
+    outbox: Arc<Outbox>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
     board: Arc<Board>,
@@ -89,6 +92,15 @@ impl Agent {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
         }
         let store = Arc::new(store);
+        Self::assemble(config, state, node, store.clone()).inspect_err(|_| {
+            // The database is not at fault.
+            if let Err(error) = store.started() {
+                log::warn!("noting that the start got through: {error}");
+            }
+        })
+    }
+
+    fn assemble(config: &Config, state: StateDir, node: NodeId, store: Arc<Store>) -> anyhow::Result<Self> {
         let metrics = Metrics::new(VERSION)?;
         let board = Arc::new(Board::default());
         let net = Net::start()?;
@@ -155,11 +167,13 @@ impl Agent {
         };
         handle.spawn(reporter.run());
         handle.spawn(settings::follow_log_level(followed.log_level, desired));
-        handle.spawn(settings::count_hub(connection.clone(), counters, outbox, metrics));
+        handle.spawn(settings::count_hub(connection.clone(), counters, outbox.clone(), metrics));
         handle.spawn(notify::run(serving, board.clone(), connection.clone(), progress));
         Ok(Self {
             node,
+            _state: state,
             live,
+            outbox,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
             board,
@@ -209,18 +223,20 @@ impl Agent {
 
     /// Ends in the order of the house: the doors let what was begun end, the hub is told, the threads are joined.
     /// Says whether all that had begun was let end.
-    pub fn stop(self) -> bool {
+    pub fn stop(mut self) -> bool {
         notify::stopping();
         let deadline = Instant::now() + self.shutdown_timeout;
         self.stop_doors.send_replace(true);
-        let mut whole = match self.public {
+        let mut whole = match self.public.take() {
             Some(public) => {
                 let ended = async { tokio::time::timeout_at(deadline.into(), public).await };
                 self.net.handle().block_on(ended).is_ok()
             }
             None => true,
         };
-        drop(self.local);
+        for local in std::mem::take(&mut self.local) {
+            local.close_by(deadline);
+        }
         whole &= self.workers.stop(deadline);
         if !whole {
             log::warn!(
@@ -228,6 +244,7 @@ impl Agent {
                 self.shutdown_timeout.as_secs()
             );
         }
+        self.drain_outbox();
         let goodbye = Instant::now() + GOODBYE;
         self.stop_mqtt.send_replace(Some(goodbye.into()));
         let said = async { tokio::time::timeout_at((goodbye + GOODBYE).into(), self.mqtt).await };
@@ -238,9 +255,28 @@ impl Agent {
         for thread in [self.twin, self.reconciler] {
             thread.join_by(goodbye + GOODBYE);
         }
-        self.net.stop();
+        if whole {
+            self.net.stop();
+        } else {
+            // A guest that still waits in a host call needs the runtime until the process ends.
+            std::mem::forget(self.net);
+        }
         log::info!("stopped");
         whole
+    }
+
+    /// Gives what guests have sent a moment to reach a broker that is there.
+    fn drain_outbox(&self) {
+        let drained = async {
+            if matches!(*self.connection.borrow(), Connection::Up { .. }) {
+                tokio::time::timeout(GOODBYE, self.outbox.drained()).await.is_ok()
+            } else {
+                self.outbox.counts().0 == 0
+            }
+        };
+        if !self.net.handle().block_on(drained) {
+            log::warn!("{} telemetry messages did not reach the broker and are lost", self.outbox.counts().0);
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub const KEYS: &[Key] = &[
     some(Node, "outbox_bytes", "1048576", bytes(64 * KIB, GIB),
         "Bytes of telemetry kept in memory while the broker can not be reached"),
     some(Node, "shutdown_timeout_secs", "10", secs(0, HOUR),
-        "Seconds that running requests get to finish after SIGTERM; keep it below TimeoutStopSec").reload(),
+        "Seconds that running requests get to finish after SIGTERM; keep it 6 below TimeoutStopSec").reload(),
     some(Node, "log_level", "info", Level,
         "Most verbose level that is logged: off, error, warn, info, debug or trace").reload().common(),
 
@@ -72,7 +72,7 @@ pub const KEYS: &[Key] = &[
     some(Artifacts, "artifact_max_bytes", "67108864", bytes(KIB, 4 * GIB - 1),
         "Bytes of the largest artifact that is fetched"),
     none(Artifacts, "artifact_ca_file", File,
-        "PEM file of the authorities to trust for https:// downloads, instead of the system's"),
+        "PEM file of the authorities to trust for https://, in downloads and functions' requests, not the system's"),
     some(Artifacts, "fetch_connect_timeout_secs", "10", secs(1, HOUR),
         "Seconds to reach an artifact server: name look-up, TCP and TLS together"),
     some(Artifacts, "fetch_stall_timeout_secs", "30", secs(1, HOUR),

@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::{Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Secret, url};
 
 /// The longest path that a Unix socket can be bound to on Linux, in bytes.
-const SOCKET_PATH_MAX: usize = 107;
+const SOCKET_PATH_MAX: usize = 103;
 
 /// The most characters of `pop_id`, which stands in every heartbeat.
 const POP_ID_MAX: usize = 128;

@@ -206,13 +206,17 @@ fn read_config(fields: &Object<'_>, problems: &mut Problems) -> Map<String, Valu
     config
 }
 
+/// Whether an artifact's URL stands by itself; else it is relative to the control plane's.
+pub fn is_absolute(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['/', '?', '#']))
+}
+
 fn wrong_url(url: &str) -> Option<String> {
     if url.is_empty() || url.len() > 2_048 || url.chars().any(|c| c.is_control() || c == ' ') {
         return Some("is not a URL".into());
     }
-    match url.split_once("://") {
+    match url.split_once("://").filter(|_| is_absolute(url)) {
         None | Some(("http" | "https" | "file", _)) => None,
-        Some((scheme, _)) if scheme.contains(['/', '?']) => None,
         Some((scheme, _)) => Some(format!("`{scheme}` is not one of the schemes http, https and file")),
     }
 }

@@ -16,7 +16,7 @@ use log::LevelFilter;
 use serde_json::Value;
 
 pub use accepted::{Accepted, Change, Refused};
-pub use function::{Defaults, FunctionSpec, Instances, Isolation, Permissions};
+pub use function::{Defaults, FunctionSpec, Instances, Isolation, Permissions, is_absolute};
 pub use ids::{FunctionId, IdError, RouteId, Sha256};
 pub use problems::Problems;
 pub use route::{Host, PathPattern, RouteSpec, Segment};

@@ -105,7 +105,12 @@ impl FromStr for Host {
         let plain = |name: &str| {
             !name.is_empty()
                 && name.len() <= 255
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.[:]".contains(&b))
+                && match name.strip_prefix('[') {
+                    Some(rest) => {
+                        rest.strip_suffix(']').is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())
+                    }
+                    None => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
+                }
         };
         match host.strip_prefix('*') {
             Some("") => Ok(Self::Any),
@@ -188,7 +193,8 @@ mod tests {
     fn hosts_have_no_port_and_no_inner_star() {
         assert_eq!("LocalHost".parse(), Ok(Host::Exactly("localhost".into())));
         assert_eq!("*.example.com".parse(), Ok(Host::Under(".example.com".into())));
-        for bad in ["", "a*b", "*x", "*.", "a b", "a/b"] {
+        assert_eq!("[::1]".parse(), Ok(Host::Exactly("[::1]".into())));
+        for bad in ["", "a*b", "*x", "*.", "a b", "a/b", "localhost:3000", "[x]"] {
             assert!(bad.parse::<Host>().is_err(), "{bad}");
         }
     }

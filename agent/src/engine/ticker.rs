@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
 
@@ -73,11 +73,16 @@ impl Drop for Ticker {
 
 fn tick(engine: &Engine, shared: &Shared) {
     let mut idle = 0;
+    let mut next = Instant::now() + TICK;
     while !shared.stop.load(SeqCst) {
         idle = if shared.guests.load(SeqCst) == 0 { idle + 1 } else { 0 };
         if idle < LINGER {
-            thread::sleep(TICK);
-            engine.increment_epoch();
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            // On a busy device a sleep ends late; the ticks that it missed are made up for.
+            while next <= Instant::now() {
+                engine.increment_epoch();
+                next += TICK;
+            }
             continue;
         }
         shared.parked.store(true, SeqCst);
@@ -86,5 +91,6 @@ fn tick(engine: &Engine, shared: &Shared) {
         }
         shared.parked.store(false, SeqCst);
         idle = 0;
+        next = Instant::now() + TICK;
     }
 }

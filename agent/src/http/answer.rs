@@ -2,12 +2,17 @@
 
 use serde_json::json;
 use twinlet_host::bindings::twinlet::device::types::Response;
+use twinlet_host::logging::escaped;
 
 use super::HOP_BY_HOP;
 use crate::pool::CallError;
 
 /// Seconds in `Retry-After`.
 const RETRY_AFTER: &[u8] = b"1";
+/// Headers of a guest's answer.
+const MAX_HEADERS: usize = 128;
+/// Bytes of their names and values.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// A whole response, for any door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +50,17 @@ impl Answer {
         if !(200..=599).contains(&response.status) {
             return Err(format!("it answered with the status {}", response.status));
         }
+        let bytes: usize = response.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if response.headers.len() > MAX_HEADERS || bytes > MAX_HEAD_BYTES {
+            let count = response.headers.len();
+            return Err(format!(
+                "it answered with {count} headers of {bytes} bytes; at most {MAX_HEADERS} of {MAX_HEAD_BYTES} pass"
+            ));
+        }
         let mut headers = Vec::with_capacity(response.headers.len() + 1);
         for (name, value) in response.headers {
             let name = http::HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| format!("it answered with the header name {name:?}"))?;
+                .map_err(|_| format!("it answered with the header name {}", escaped(&name)))?;
             http::HeaderValue::from_bytes(&value)
                 .map_err(|_| format!("it answered with a value of `{name}` that is not a header's"))?;
             if !HOP_BY_HOP.contains(&name.as_str()) {
@@ -149,6 +161,7 @@ mod tests {
             response(200, &[("a b", b"")]),
             response(200, &[("a", b"x\r\nset-cookie: y")]),
             response(200, &[("", b"")]),
+            response(200, &[("a", b"b".as_slice()); MAX_HEADERS + 1]),
         ] {
             assert!(Answer::from_guest(bad).is_err());
         }

@@ -8,17 +8,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::Instant;
 
 use tiny_http::{Header, Listener, Request, Response, Server};
 
 use super::answer::Failure;
-use super::{Answer, Incoming, Service};
+use super::{Answer, Incoming, Service, request_id};
+use crate::thread::Thread;
 
-/// The running door. Dropped, it closes and its thread is joined.
+/// An answer up to this size fits the socket's buffer, and is written without waiting for the client.
+const SMALL_BYTES: usize = 64 << 10;
+
+/// The running door.
 pub struct LocalDoor {
     server: Arc<Server>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
     socket: Option<PathBuf>,
 }
 
@@ -62,22 +67,19 @@ impl LocalDoor {
     ) -> io::Result<Self> {
         let server = Arc::new(Server::from_listener(listener, None).map_err(io::Error::other)?);
         let of_thread = server.clone();
-        let thread = thread::Builder::new().name(door.into()).stack_size(256 << 10).spawn(move || {
+        let thread = Thread::start(door, move || {
             // The iterator ends when the door is unblocked.
             for request in of_thread.incoming_requests() {
                 answer(door, request, &service, max_body);
             }
         })?;
-        Ok(Self { server, thread: Some(thread), socket })
+        Ok(Self { server, thread, socket })
     }
-}
 
-impl Drop for LocalDoor {
-    fn drop(&mut self) {
+    /// Closes the door; a client that holds up its thread is left behind at the deadline.
+    pub fn close_by(self, deadline: Instant) {
         self.server.unblock();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the local door's thread had panicked");
-        }
+        self.thread.join_by(deadline);
         if let Some(Err(error)) = self.socket.as_ref().map(fs::remove_file) {
             log::debug!("removing the local socket: {error}");
         }
@@ -85,13 +87,16 @@ impl Drop for LocalDoor {
 }
 
 /// Reads one request and hands it on; the answer is written by whoever has it.
-fn answer(door: &'static str, mut request: Request, service: &Service, max_body: usize) {
+fn answer(door: &'static str, mut request: Request, service: &Arc<Service>, max_body: usize) {
+    let id = request.headers().iter().find(|h| h.field.equiv("x-request-id")).map(|h| h.value.as_str());
+    let id = request_id(id.map(str::as_bytes));
     let mut body = Vec::new();
     let limit = u64::try_from(max_body).unwrap_or(u64::MAX);
     // One byte more than allowed tells that there is more.
     match request.as_reader().take(limit.saturating_add(1)).read_to_end(&mut body) {
         Ok(read) if read > max_body => {
-            write(request, service.refuse(door, &Failure::TooLarge(max_body)));
+            let answer = Failure::TooLarge(max_body).answer(&id);
+            write(request, service.leaves_by(door, answer, &id));
             return;
         }
         Ok(_) => {}
@@ -100,12 +105,14 @@ fn answer(door: &'static str, mut request: Request, service: &Service, max_body:
             return;
         }
     }
-    let incoming = incoming(&request, body);
+    let incoming = incoming(&request, body, id.clone());
+    let leaves_by = service.clone();
     // An answer that comes later is awaited by the worker's own deadline, not by this thread.
-    service.handle(door, incoming, Box::new(move |answer| write(request, answer)));
+    let reply = move |answer| write(request, leaves_by.leaves_by(door, answer, &id));
+    service.handle(incoming, Box::new(reply));
 }
 
-fn incoming(request: &Request, body: Vec<u8>) -> Incoming {
+fn incoming(request: &Request, body: Vec<u8>, request_id: String) -> Incoming {
     let (path, query) = match request.url().split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (request.url(), None),
@@ -124,10 +131,12 @@ fn incoming(request: &Request, body: Vec<u8>) -> Incoming {
         host: host.unwrap_or_default().into_owned(),
         headers: headers.clone(),
         body,
+        request_id,
     }
 }
 
 fn write(request: Request, answer: Answer) {
+    let answer_bytes = answer.body.len();
     let mut response = Response::from_data(answer.body).with_status_code(answer.status);
     for (name, value) in &answer.headers {
         // tiny_http holds ASCII only; what is more than that passes by the public door alone.
@@ -136,7 +145,18 @@ fn write(request: Request, answer: Answer) {
             Err(()) => log::debug!("local: the header `{name}` is not ASCII and is left out"),
         }
     }
-    if let Err(error) = request.respond(response) {
-        log::debug!("local: writing an answer: {error}");
+    let small = answer_bytes <= SMALL_BYTES;
+    let send = move || {
+        if let Err(error) = request.respond(response) {
+            log::debug!("local: writing an answer: {error}");
+        }
+    };
+    if small {
+        send();
+    } else if let Err(error) =
+        thread::Builder::new().name("local-write".into()).stack_size(64 << 10).spawn(send)
+    {
+        // A client that reads slowly must not hold a worker.
+        log::warn!("local: no thread to write an answer: {error}");
     }
 }

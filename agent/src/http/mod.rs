@@ -63,6 +63,8 @@ pub struct Incoming {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Vec<u8>,
+    /// From [`request_id`].
+    pub request_id: String,
 }
 
 /// The `{name}` segments of a route, by name.
@@ -91,28 +93,20 @@ impl Service {
 
     /// Answers a request: at once where no function is called, else from a worker. Never blocks. Returns by when the
     /// answer is there, where it is to come.
-    pub fn handle(&self, door: &'static str, incoming: Incoming, reply: Reply) -> Option<Instant> {
-        let request_id = request_id(&incoming);
-        let metrics = self.metrics.clone();
-        let id = request_id.clone();
-        let answer: Reply = Box::new(move |answer: Answer| {
-            metrics.response(door, answer.status);
-            reply(answer.with_header("x-request-id", id.as_bytes()));
-        });
+    pub fn handle(&self, incoming: Incoming, reply: Reply) -> Option<Instant> {
         match self.own_page(&incoming) {
             Some(page) => {
-                answer(page);
+                reply(page);
                 None
             }
-            None => self.call(incoming, request_id, answer),
+            None => self.call(incoming, reply),
         }
     }
 
-    /// The answer to a request that came to nothing: not whole, or with nobody left to answer it.
-    fn refuse(&self, door: &'static str, failure: &Failure) -> Answer {
-        let id = new_request_id();
-        self.metrics.response(door, failure.answer(&id).status);
-        failure.answer(&id).with_header("x-request-id", id.as_bytes())
+    /// What a door does with every answer before it writes it: it is counted, and carries the request's id.
+    fn leaves_by(&self, door: &'static str, answer: Answer, request_id: &str) -> Answer {
+        self.metrics.response(door, answer.status);
+        answer.with_header("x-request-id", request_id.as_bytes())
     }
 
     /// What the agent answers itself; functions can not stand in front of these.
@@ -127,7 +121,7 @@ impl Service {
             return Some(page(self));
         }
         let methods = vec!["GET".to_owned(), "HEAD".to_owned()];
-        Some(Failure::MethodNotAllowed(methods).answer(&request_id(incoming)))
+        Some(Failure::MethodNotAllowed(methods).answer(&incoming.request_id))
     }
 
     fn metrics_page(&self) -> Answer {
@@ -149,18 +143,18 @@ impl Service {
         }
     }
 
-    fn call(&self, incoming: Incoming, request_id: String, reply: Reply) -> Option<Instant> {
+    fn call(&self, incoming: Incoming, reply: Reply) -> Option<Instant> {
         let (function, params) = match self.find(&incoming) {
             Ok(found) => found,
             Err(failure) => {
-                reply(failure.answer(&request_id));
+                reply(failure.answer(&incoming.request_id));
                 return None;
             }
         };
         let began = Instant::now();
         let deadline = began + function.spec.max_execution;
         let lane = function.lane.clone();
-        let request = to_guest(incoming, params, request_id);
+        let request = to_guest(incoming, params);
         let board = self.board.clone();
         let work = Box::new(move |turn| {
             let result = match turn {
@@ -169,6 +163,7 @@ impl Service {
                 Turn::Refused => Err(CallError::Exhausted("the queue is full".into())),
             };
             reply(finish(&function, &board, result, began, &request.request_id));
+            function.refill();
         });
         self.workers.submit(&lane, deadline, work);
         Some(deadline)
@@ -220,7 +215,7 @@ fn finish(
     })
 }
 
-fn to_guest(incoming: Incoming, params: Params, request_id: String) -> Request {
+fn to_guest(incoming: Incoming, params: Params) -> Request {
     let mut headers = incoming.headers;
     let named = headers
         .iter()
@@ -238,24 +233,18 @@ fn to_guest(incoming: Incoming, params: Params, request_id: String) -> Request {
         headers,
         params,
         body: incoming.body,
-        request_id,
+        request_id: incoming.request_id,
     }
 }
 
 /// The client's own id where it is a sane one, else a new one.
-fn request_id(incoming: &Incoming) -> String {
-    let given = incoming.headers.iter().find(|(name, _)| name == "x-request-id");
-    let given = given.and_then(|(_, value)| std::str::from_utf8(value).ok());
-    match given {
+fn request_id(given: Option<&[u8]>) -> String {
+    match given.and_then(|id| std::str::from_utf8(id).ok()) {
         Some(id) if (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) => {
             id.to_owned()
         }
-        _ => new_request_id(),
+        _ => format!("{:016x}", fastrand::u64(..)),
     }
-}
-
-fn new_request_id() -> String {
-    format!("{:016x}", fastrand::u64(..))
 }
 
 /// In lower case and without the port.
@@ -282,13 +271,10 @@ mod tests {
 
     #[test]
     fn a_client_can_not_put_what_it_likes_into_the_log() {
-        let with = |value: &str| Incoming {
-            headers: vec![("x-request-id".into(), value.as_bytes().to_vec())],
-            ..Incoming::default()
-        };
-        assert_eq!(request_id(&with("abc-1")), "abc-1");
+        assert_eq!(request_id(Some(b"abc-1")), "abc-1");
+        assert_eq!(request_id(None).len(), 16);
         for odd in ["", "a b", "a\nb", "ü", &"x".repeat(129)] {
-            assert_eq!(request_id(&with(odd)).len(), 16, "{odd:?}");
+            assert_eq!(request_id(Some(odd.as_bytes())).len(), 16, "{odd:?}");
         }
     }
 }

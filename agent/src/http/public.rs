@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::answer::Failure;
 use super::deadlines::{Deadlines, Exchange};
-use super::{Answer, Incoming, Service};
+use super::{Answer, Incoming, Service, request_id};
 use crate::config::Http;
 
 /// After a failed accept, as when all file descriptors are in use.
@@ -119,30 +119,35 @@ async fn connection(
 }
 
 async fn exchange(request: Request<Streaming>, service: &Service, limits: &Http) -> Answer {
-    let incoming = match read(request, limits).await {
-        Ok(incoming) => incoming,
-        Err(failure) => return service.refuse("public", &failure),
+    let id = request_id(request.headers().get("x-request-id").map(HeaderValue::as_bytes));
+    let answer = match read(request, id.clone(), limits).await {
+        Ok(incoming) => answered(incoming, service).await.unwrap_or_else(|failure| failure.answer(&id)),
+        Err(failure) => failure.answer(&id),
     };
+    service.leaves_by("public", answer, &id)
+}
+
+async fn answered(incoming: Incoming, service: &Service) -> Result<Answer, Failure> {
     let (sender, answer) = oneshot::channel();
     let reply = Box::new(move |answer| {
         if sender.send(answer).is_err() {
             log::debug!("public: the client did not wait for its answer");
         }
     });
-    let Some(deadline) = service.handle("public", incoming, reply) else {
-        return answer.await.unwrap_or_else(|_| service.refuse("public", &Failure::Execution));
-    };
-    match tokio::time::timeout_at((deadline + ANSWER_GRACE).into(), answer).await {
-        Ok(Ok(answer)) => answer,
-        // The workers stopped while it ran: its reply is gone.
-        Ok(Err(_)) => service.refuse("public", &Failure::Execution),
-        // A worker is late, or has not come to it; it counts the invocation when it does.
-        Err(_) => service.refuse("public", &Failure::Timeout),
+    // The workers stopped while it ran: its reply is gone.
+    let gone = |_| Failure::Execution;
+    match service.handle(incoming, reply) {
+        None => answer.await.map_err(gone),
+        Some(deadline) => match tokio::time::timeout_at((deadline + ANSWER_GRACE).into(), answer).await {
+            Ok(answer) => answer.map_err(gone),
+            // A worker is late, or has not come to it; it counts the invocation when it does.
+            Err(_) => Err(Failure::Timeout),
+        },
     }
 }
 
 /// Takes the whole request, or says why not.
-async fn read(request: Request<Streaming>, limits: &Http) -> Result<Incoming, Failure> {
+async fn read(request: Request<Streaming>, request_id: String, limits: &Http) -> Result<Incoming, Failure> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > u64::try_from(limits.max_body_bytes).unwrap_or(u64::MAX) {
         return Err(Failure::TooLarge(limits.max_body_bytes));
@@ -175,6 +180,7 @@ async fn read(request: Request<Streaming>, limits: &Http) -> Result<Incoming, Fa
         host,
         headers,
         body,
+        request_id,
     })
 }
 
@@ -189,7 +195,10 @@ fn to_hyper(answer: Answer, head_only: bool) -> Response<Full<Bytes>> {
         if let (Ok(name), Ok(value)) =
             (hyper::header::HeaderName::try_from(name), HeaderValue::from_maybe_shared(Bytes::from(value)))
         {
-            headers.append(name, value);
+            // Never more than an answer may have, far below what the map holds.
+            if headers.try_append(name, value).is_err() {
+                log::warn!("public: an answer has too many headers");
+            }
         }
     }
     if head_only {
