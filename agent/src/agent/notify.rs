@@ -33,15 +33,15 @@ pub(super) async fn run(
     let mut last = (progress.load(Relaxed), Instant::now());
     let mut extended: Option<Instant> = None;
     loop {
-        if !ready && serving.load().applied {
-            ready = true;
-            tell(NotifyState::Ready);
-            log::info!("ready: what is on the device is served");
-        }
         let status = line(&board.now(), &connection.borrow());
         if status != said {
             tell(NotifyState::Status(&status));
             said = status;
+        }
+        if !ready && serving.load().applied {
+            ready = true;
+            tell(NotifyState::Ready);
+            log::info!("ready: what is on the device is served");
         }
         let now = progress.load(Relaxed);
         if now != last.0 {

@@ -30,12 +30,13 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("pool", 1, &["engine", "workers"]),
     ("board", 1, &[]),
     ("process", 1, &[]),
+    ("thread", 1, &[]),
     ("serving", 1, &["pool"]),
     ("outbox", 1, &["store"]),
     ("mqtt", 1, &["outbox"]),
     // It takes the messages that mqtt received, and acknowledges them once they are stored.
     ("twin", 1, &["mqtt", "store", "board"]),
-    ("http", 1, &["serving", "pool", "workers", "board", "process"]),
+    ("http", 1, &["serving", "pool", "workers", "board", "process", "thread"]),
     // 2, drivers: they know neither MQTT nor HTTP, see FORBIDDEN.
     ("prepare", 2, &[]),
     ("reconciler", 2, &["prepare"]),

@@ -31,10 +31,10 @@ fn it_says_that_it_is_ready_what_it_does_that_it_gets_on_and_that_it_stops() {
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let started = agent().env("NOTIFY_SOCKET", path.display()).env("WATCHDOG_USEC", 300_000);
     let mut agent = started.start();
-    told(&socket, "ready", |line| line == "READY=1");
     told(&socket, "a status", |line| {
         line.starts_with("STATUS=") && line.contains("0 of 0 functions running")
     });
+    told(&socket, "ready", |line| line == "READY=1");
     for _ in 0..3 {
         told(&socket, "the watchdog", |line| line == "WATCHDOG=1");
     }
