@@ -9,7 +9,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
+cd "$here/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target}
 budget=$((10 * 1024 * 1024))
 
@@ -18,18 +18,21 @@ fail() {
   exit 1
 }
 
-# Sets what differs between the targets: `target`, `gcc` (the prefix of its C tools) and `features`.
+# Sets what differs between the targets: `target`, `features`, `gcc` (the prefix of its C tools)
+# and `libc` (the end of the name of Debian's package of its C library).
 choose() {
   case $1 in
     aarch64)
       target=aarch64-unknown-linux-gnu
       gcc=aarch64-linux-gnu
+      libc=arm64-cross
       features=()
       ;;
     armv7)
       # Cranelift has no backend for 32-bit ARM: guests run on wasmtime's interpreter there.
       target=armv7-unknown-linux-gnueabihf
       gcc=arm-linux-gnueabihf
+      libc=armhf-cross
       features=(--features pulley)
       ;;
     *) fail "unknown target $1; there are aarch64 and armv7" ;;
@@ -41,11 +44,10 @@ use_c_tools() {
   local tool name=${target//-/_}
   for tool in gcc ar; do
     command -v "$gcc-$tool" >/dev/null ||
-      fail "$gcc-$tool is missing; on Debian and Ubuntu: apt-get install gcc-$gcc libc6-dev-${libc[$1]}-cross"
+      fail "$gcc-$tool is missing; on Debian and Ubuntu: apt-get install gcc-$gcc libc6-dev-$libc"
   done
   export "CC_$name=$gcc-gcc" "AR_$name=$gcc-ar" "CARGO_TARGET_${name^^}_LINKER=$gcc-gcc"
 }
-declare -A libc=([aarch64]=arm64 [armv7]=armhf)
 
 # Says how the standard library comes: sets `std` to the arguments that build it, none where the target is installed.
 choose_std() {
@@ -64,9 +66,9 @@ choose_std() {
 
 build() {
   choose "$1"
-  use_c_tools "$1"
+  use_c_tools
   choose_std
-  (cd "$root" && cargo build --locked --release -p twinlet --target "$target" "${features[@]}" "${std[@]}")
+  cargo build --locked --release -p twinlet --target "$target" "${features[@]}" "${std[@]}"
   local binary=$CARGO_TARGET_DIR/$target/release/twinlet size
   size=$(stat -c %s "$binary")
   echo "$target: $size bytes of $budget: $binary"

@@ -11,9 +11,9 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-artifact=$root/modules/prebuilt/hello-http.wasm
-built=${CARGO_TARGET_DIR:-$here/target}
+cd "$here/.."
+artifact=$PWD/modules/prebuilt/hello-http.wasm
+built=$(realpath -m "${CARGO_TARGET_DIR:-$here/target}")
 # Mosquitto is a daemon to its package, and not on every user's path.
 export PATH=$PATH:/usr/sbin
 deadline_s=180

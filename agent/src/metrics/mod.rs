@@ -3,16 +3,19 @@
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
 //! when it does; every other label has a fixed set of values.
 
+mod totals;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::{
-    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::desired::FunctionId;
+use totals::Totals;
 
 /// Upper bounds of the duration histograms, in seconds: 50 µs to 10 s.
 const BUCKETS: &[f64] = &[
@@ -66,18 +69,6 @@ pub struct Metrics {
     failures: IntCounterVec,
     requests: IntCounterVec,
     resident_bytes: IntGauge,
-}
-
-/// The contract's counters, and what its gauges are computed from.
-struct Totals {
-    invocations: Counter,
-    errors: Counter,
-    average_ms: Gauge,
-    error_rate: Gauge,
-    hits: Counter,
-    misses: Counter,
-    hit_rate: Gauge,
-    nanoseconds: AtomicU64,
 }
 
 /// One function's series, looked up once.
@@ -273,49 +264,12 @@ impl FunctionMetrics {
     }
 }
 
-impl Totals {
-    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| register(registry, Counter::new(name, help)?);
-        let gauge = |name: &str, help: &str| register(registry, Gauge::new(name, help)?);
-        Ok(Self {
-            invocations: counter("edge_runner_total_invocations", "Total number of function invocations")?,
-            errors: counter("edge_runner_total_errors", "Total number of errors")?,
-            average_ms: gauge(
-                "edge_runner_average_execution_time_ms",
-                "Average execution time in milliseconds",
-            )?,
-            error_rate: gauge("edge_runner_error_rate", "Error rate percentage")?,
-            hits: counter("edge_runner_cache_hits", "Total cache hits")?,
-            misses: counter("edge_runner_cache_misses", "Total cache misses")?,
-            hit_rate: gauge("edge_runner_cache_hit_rate", "Cache hit rate percentage")?,
-            nanoseconds: AtomicU64::new(0),
-        })
-    }
-
-    fn compute(&self) {
-        let invocations = self.invocations.get();
-        let (hits, misses) = (self.hits.get(), self.misses.get());
-        let milliseconds = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64() * 1e3;
-        self.average_ms.set(two_places(ratio(milliseconds, invocations)));
-        self.error_rate.set(two_places(100.0 * ratio(self.errors.get(), invocations)));
-        self.hit_rate.set(two_places(100.0 * ratio(hits, hits + misses)));
-    }
-}
-
 fn register<M: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: M,
 ) -> Result<M, prometheus::Error> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
-}
-
-fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
-}
-
-fn two_places(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }
 
 /// A counter's value; counters never go below zero and stay far below 2^53.

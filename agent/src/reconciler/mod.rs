@@ -4,6 +4,8 @@
 //! Swap, never strip: a function's new version is prepared beside the old one and takes its place in one step; a route
 //! keeps its old target until its new one is ready; what is no longer wanted goes last.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,14 +15,15 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::board::Board;
-use crate::desired::{Desired, FunctionId, FunctionSpec, RouteId, RouteSpec};
+use crate::desired::{Desired, FunctionId, FunctionSpec};
 use crate::metrics::Metrics;
-use crate::plan::{self, Actual, Retry};
+use crate::plan;
 use crate::pool::Function;
 use crate::prepare::{PrepareError, Preparer, Progress};
 use crate::routes::RouteTable;
 use crate::serving::{Serving, Snapshot};
 use crate::status::{DesiredStatus, Phase};
+use state::{Failure, Item, State};
 
 /// How often idle instances and space on the disk are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -45,31 +48,6 @@ pub struct Reconciler {
     pub runtime: Handle,
     /// Changes whenever this thread gets on, for the watchdog.
     pub progress: Arc<AtomicU64>,
-}
-
-/// What is so, between two looks at desired state.
-#[derive(Default)]
-struct State {
-    /// Whether all that is on the device was made ready once.
-    applied: bool,
-    functions: BTreeMap<FunctionId, Item>,
-    /// The routes that are served.
-    routes: BTreeMap<RouteId, RouteSpec>,
-    table: Arc<RouteTable>,
-}
-
-#[derive(Default)]
-struct Item {
-    serving: Option<Arc<Function>>,
-    failed: Option<Failure>,
-}
-
-struct Failure {
-    spec: FunctionSpec,
-    why: String,
-    tries: u32,
-    /// None: not until the function changes.
-    again: Option<Instant>,
 }
 
 /// A newer desired state came.
@@ -353,28 +331,6 @@ impl Reconciler {
         let now = Instant::now();
         let retries = state.functions.values().filter_map(|item| item.failed.as_ref()?.again);
         retries.map(|at| at.saturating_duration_since(now)).min().unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING)
-    }
-}
-
-impl Item {
-    fn actual(&self, now: Instant) -> Actual {
-        let failed = self.failed.as_ref().map(|failure| {
-            let retry = match failure.again {
-                None => Retry::Never,
-                Some(at) if at <= now => Retry::Due,
-                Some(_) => Retry::Later,
-            };
-            (failure.spec.clone(), retry)
-        });
-        Actual { serving: self.serving.as_ref().map(|function| function.spec.clone()), failed }
-    }
-}
-
-impl State {
-    /// How often this very specification has failed.
-    fn tries(&self, id: &FunctionId, spec: &FunctionSpec) -> u32 {
-        let failed = self.functions.get(id).and_then(|item| item.failed.as_ref());
-        failed.filter(|failure| failure.spec == *spec).map_or(0, |failure| failure.tries)
     }
 }
 

@@ -1,0 +1,84 @@
+//! The workers' promises to neighbours.
+
+use super::*;
+use std::sync::mpsc;
+
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn workers(max: usize, queue: usize) -> (tokio::runtime::Runtime, Arc<Workers>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.unwrap_or_else(|e| panic!("{e}"));
+    let workers = Arc::new(Workers::new(max, queue, runtime.handle().clone()));
+    (runtime, workers)
+}
+
+/// Submits work that says when it began and then waits to be released, in a host call or computing.
+fn submit_blocked(
+    w: &Workers,
+    lane: &Arc<Lane>,
+    in_host_call: bool,
+) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (began, has_begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let slot = w.slot(lane);
+    w.submit(
+        lane,
+        later(),
+        Box::new(move |turn| {
+            if turn == Turn::Refused {
+                return;
+            }
+            if in_host_call {
+                slot.leave();
+            }
+            // Those that begin only at the end of the test find nobody.
+            began.send(()).ok();
+            released.recv().unwrap_err();
+            if in_host_call {
+                slot.enter();
+            }
+        }),
+    );
+    (has_begun, release)
+}
+
+#[test]
+fn a_lane_that_computes_on_every_core_leaves_a_place_for_its_neighbour() {
+    let (_runtime, workers) = workers(16, 64);
+    let (greedy, neighbour) = (workers.lane(100), workers.lane(1));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let blocked: Vec<_> = (0..cores + 4).map(|_| submit_blocked(&workers, &greedy, false)).collect();
+    assert_eq!(workers.run(&neighbour, later(), &|| false, || 7), Some(7));
+    drop(blocked);
+    assert!(workers.stop(later()));
+}
+
+#[test]
+fn workers_that_wait_in_host_calls_give_their_place_but_never_all() {
+    let (_runtime, workers) = workers(4, 64);
+    let (slow, neighbour) = (workers.lane(100), workers.lane(1));
+    let blocked: Vec<_> = (0..10).map(|_| submit_blocked(&workers, &slow, true)).collect();
+    let begun = blocked.iter().take(3).filter(|(b, _)| b.recv_timeout(Duration::from_secs(10)).is_ok());
+    assert_eq!(begun.count(), 3, "all but one worker");
+    assert_eq!(workers.run(&neighbour, later(), &|| false, || 7), Some(7));
+    drop(blocked);
+    assert!(workers.stop(later()));
+}
+
+#[test]
+fn a_full_queue_refuses_and_late_work_is_told() {
+    let (_runtime, workers) = workers(2, 2);
+    let lane = workers.lane(1);
+    let (begun, release) = submit_blocked(&workers, &lane, false);
+    begun.recv().unwrap();
+    let (turn, turns) = mpsc::channel();
+    let refused = turn.clone();
+    workers.submit(&lane, Instant::now(), Box::new(move |t| turn.send(t).unwrap()));
+    workers.submit(&lane, later(), Box::new(move |t| refused.send(t).unwrap()));
+    assert_eq!(turns.recv().unwrap(), Turn::Refused, "only half of the queue is one lane's");
+    drop(release);
+    assert_eq!(turns.recv().unwrap(), Turn::Expired);
+    assert!(workers.stop(later()));
+}
