@@ -1,4 +1,4 @@
-//! What the shipped binary may take. It is built by `tests/run`; without it, these tests say so and end.
+//! What the shipped binary may take, in MB of 2^20 bytes. It is built by `tests/run`; without it, these tests say so and end.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ fn idle_with_five_functions_it_takes_no_more_than_ten_megabytes() {
     site.hub.applied(1);
     assert_eq!(site.agent.get("/hello-4").status, 200);
     // The first requests' buffers go back in a moment.
-    eventually("an idle size of at most 10 MB", || (site.agent.pss_bytes() <= 10_000_000).then_some(()));
+    eventually("an idle size of at most 10 MB", || (site.agent.pss_bytes() <= 10 << 20).then_some(()));
 }
 
 #[test]
@@ -40,6 +40,6 @@ fn the_stripped_binary_takes_no_more_than_its_budget() {
     let Some(binary) = release_binary() else { return };
     let bytes = std::fs::metadata(&binary).unwrap().len();
     // On ARM, where the budget of 10 MB holds, cross/build.sh watches it; x86-64 code is a quarter larger.
-    let budget = if cfg!(target_arch = "x86_64") { 12_500_000 } else { 10_000_000 };
+    let budget = if cfg!(target_arch = "x86_64") { 12 << 20 } else { 10 << 20 };
     assert!(bytes <= budget, "{bytes} bytes are more than {budget}");
 }
