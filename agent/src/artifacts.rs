@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256 as Hasher};
@@ -57,7 +58,9 @@ impl Artifacts {
 
     /// Begins to write the file that is to stand at `path`.
     pub fn begin(&self, path: PathBuf) -> io::Result<Partial> {
-        let temporary = path.with_added_extension("part");
+        // A name of its own: a download that was given up may still be writing to an earlier one.
+        static BEGUN: AtomicU64 = AtomicU64::new(0);
+        let temporary = path.with_added_extension(format!("{}.part", BEGUN.fetch_add(1, Relaxed)));
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         Ok(Partial { temporary, path, file })

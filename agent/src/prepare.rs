@@ -2,7 +2,9 @@
 //! of what served before; a failure here touches neither.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Instant;
 
 use twinlet_host::http_client::Gate;
@@ -21,12 +23,13 @@ use crate::pool::{CallError, Function};
 use crate::seal::Sealer;
 use crate::status::Phase;
 use crate::store::Store;
+use crate::thread::{STACK, awaited};
 use crate::workers::Workers;
 
 /// Everything that it takes to prepare functions.
 pub struct Preparer {
     /// Gets artifacts.
-    pub fetcher: Fetcher,
+    pub fetcher: Arc<Fetcher>,
     /// Keeps them.
     pub artifacts: Artifacts,
     /// Compiles them.
@@ -109,11 +112,29 @@ impl Preparer {
         self.start(id, spec, &component, progress)
     }
 
+    /// Fetches on a thread of its own: one that stands still can be left behind at once when something newer comes, and
+    /// ends by its own time-outs.
     fn fetch(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
         let disk = |e: io::Error| failed(Phase::Fetching, e, true);
         let mut partial = self.artifacts.begin(self.artifacts.wasm(&spec.sha256)).map_err(disk)?;
-        let wanted = Wanted { url: &spec.artifact_url, sha256: spec.sha256, size: spec.size };
-        self.fetcher.fetch(&wanted, partial.file(), progress.superseded).map_err(|error| match error {
+        let (fetcher, url) = (self.fetcher.clone(), spec.artifact_url.clone());
+        let (sha256, size) = (spec.sha256, spec.size);
+        let left_behind = Arc::new(AtomicBool::new(false));
+        let of_thread = left_behind.clone();
+        let (sender, fetched) = mpsc::sync_channel(1);
+        let fetch = move || {
+            let wanted = Wanted { url: &url, sha256, size };
+            let result = fetcher.fetch(&wanted, partial.file(), &|| of_thread.load(Relaxed));
+            if sender.send(result.map(|()| partial)).is_err() {
+                log::debug!("{url}: nobody waits for it any more");
+            }
+        };
+        thread::Builder::new().name("fetch".into()).stack_size(STACK).spawn(fetch).map_err(disk)?;
+        let Some(result) = awaited(&fetched, progress.superseded) else {
+            left_behind.store(true, Relaxed);
+            return Err(PrepareError::Superseded);
+        };
+        let partial = result.map_err(|error| match error {
             FetchError::Superseded => PrepareError::Superseded,
             FetchError::TooLarge { .. } => failed(Phase::Fetching, error, false),
             FetchError::Digest { .. } | FetchError::Size { .. } => failed(Phase::Verifying, error, true),

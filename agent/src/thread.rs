@@ -3,10 +3,26 @@
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A thread's stack: enough for JSON of 128 levels, TLS and sled; most of it is never touched.
 pub const STACK: usize = 1 << 20;
+
+/// How long [`awaited`] waits before it asks whether its result is still wanted.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Waits for another thread's result; none where that thread has dropped its sender, or where `given_up`, which is
+/// asked again and again, says so.
+pub fn awaited<T>(result: &mpsc::Receiver<T>, given_up: &dyn Fn() -> bool) -> Option<T> {
+    loop {
+        match result.recv_timeout(GLANCE) {
+            Ok(result) => return Some(result),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if given_up() => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
 
 /// A thread that can be waited for with a deadline.
 pub struct Thread {

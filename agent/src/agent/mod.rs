@@ -113,7 +113,7 @@ impl Agent {
         let desired = twin.subscribe();
         let reconciler = Reconciler {
             preparer: Preparer {
-                fetcher: Fetcher::new(config.fetch.clone()),
+                fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
                 artifacts: Artifacts::open(state.path()).context("the artifacts in cache_dir")?,
                 compiler: Compiler::new(&config.guests)?,
                 sealer: Sealer::new(&state.device_key()?),

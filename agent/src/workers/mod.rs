@@ -8,7 +8,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,12 +15,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use twinlet_host::WorkerSlot;
 
+use crate::thread::awaited;
+
 /// Beside the guest's own stack, room for the host functions that it calls.
 const STACK: usize = crate::engine::GUEST_STACK + (768 << 10);
 /// A worker beyond those that compute ends after so long without work.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long [`Workers::run`] waits before it asks whether its work is still wanted.
-const GLANCE: Duration = Duration::from_millis(100);
 
 /// What becomes of a piece of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,14 +151,7 @@ impl Workers {
             }
         });
         self.submit(lane, deadline, work);
-        loop {
-            match receiver.recv_timeout(GLANCE) {
-                Ok(result) => return Some(result),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if given_up() => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
+        awaited(&receiver, given_up)
     }
 
     /// Work that waits in the queue.

@@ -26,7 +26,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("fetch", 1, &[]),
     ("engine", 1, &[]),
     ("compile", 1, &["engine"]),
-    ("workers", 1, &["engine"]),
+    ("workers", 1, &["engine", "thread"]),
     ("pool", 1, &["engine", "workers"]),
     ("board", 1, &[]),
     ("process", 1, &[]),

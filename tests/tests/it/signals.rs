@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use twinlet_tests::{DEADLINE, Site, eventually, guests};
+use twinlet_tests::{DEADLINE, Desired, Fault, Function, Site, eventually, guests};
 
 use crate::{agent, site};
 
@@ -38,6 +38,18 @@ fn a_request_that_does_not_end_does_not_hold_the_exit() {
     site.agent.sigterm();
     assert_eq!(site.agent.wait_exit(Duration::from_secs(10)), 0);
     assert_ne!(call.join().unwrap().ok(), Some(200));
+}
+
+#[test]
+fn a_download_that_stands_still_does_not_hold_the_exit() {
+    let mut site = Site::start(agent().env("FETCH_STALL_TIMEOUT_SECS", 600));
+    let stalls = site.faulty("slow", guests::answers("never"), Fault::Stall);
+    site.hub.publish_desired(Desired::version(1).serving(Function::of("slow", &stalls)));
+    site.artifacts.requested("slow.wasm", 1);
+    site.agent.sigterm();
+    assert_eq!(site.agent.wait_exit(DEADLINE), 0);
+    let log = site.agent.log_since(0);
+    assert!(!log.iter().any(|line| line.contains("did not end in time")), "a thread was left behind");
 }
 
 #[test]
@@ -99,5 +111,16 @@ fn a_port_that_is_taken_is_said_and_nothing_starts() {
     let mut second = agent().env("LISTEN_PORT", port).spawn();
     assert_ne!(second.wait_exit(DEADLINE), 0);
     second.log_line_where("the address", |l| l.contains(first.address()));
+    assert_eq!(first.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_second_agent_on_the_same_state_is_refused_and_the_first_goes_on() {
+    let builder = agent();
+    let first = builder.start();
+    let mut second =
+        builder.clone().env("LOCAL_SOCKET", first.state_dir().join("second.sock").display()).spawn();
+    assert_ne!(second.wait_exit(DEADLINE), 0);
+    second.log_line_where("who is there already", |line| line.contains("another twinlet runs"));
     assert_eq!(first.get("/healthz").status, 200);
 }
