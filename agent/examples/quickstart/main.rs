@@ -50,8 +50,9 @@ fn main() -> ExitCode {
 
 fn run(once: bool) -> anyhow::Result<()> {
     let log = simple_logger::SimpleLogger::new().with_level(log::LevelFilter::Warn).with_utc_timestamps();
-    // The broker calls all that it does an error.
-    log.with_module_level("rumqttd", log::LevelFilter::Off).init()?;
+    // The broker calls all that it does an error; and that state in a temporary directory does not last is intended.
+    let log = log.with_module_level("rumqttd", log::LevelFilter::Off);
+    log.with_module_level("twinlet::state_dir", log::LevelFilter::Error).init()?;
     let state = tempfile::tempdir()?;
 
     step("A broker and an artifact server, as a hub would have them");
