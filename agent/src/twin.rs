@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+use twinlet_host::twin::depth;
 
 use crate::board::Board;
 use crate::desired::{Accepted, Change, Defaults, Desired, Problems, Refused};
@@ -147,14 +148,6 @@ impl Twin {
             self.board.invocation_failed(&id, &format!("refused {told}"));
         }
         self.board.desired(None, DesiredStatus::new(refused.code(), told));
-    }
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
-        _ => 0,
     }
 }
 

@@ -50,7 +50,8 @@ fn checked(key: &str, value: &str) -> Result<Value, Error> {
     Ok(value)
 }
 
-fn depth(value: &Value) -> usize {
+/// Levels of arrays and objects in a JSON value; 0 for a plain one.
+pub fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
