@@ -200,8 +200,7 @@ impl Shared {
         // An idle worker that was woken stays counted until it takes its job, which is then still in the queue.
         let enough = state.idle >= state.queue.len();
         if enough || state.alive >= self.limits.max_threads || state.next(&self.limits).is_none() {
-            drop(state);
-            self.changed.notify_one();
+            self.wake_idle(state);
             return;
         }
         state.started += 1;
@@ -215,9 +214,17 @@ impl Shared {
             }
             Err(error) => {
                 report_spawn(&error, state.alive);
-                drop(state);
-                self.changed.notify_one();
+                self.wake_idle(state);
             }
+        }
+    }
+
+    /// Waking costs a system call, even where nobody waits.
+    fn wake_idle(&self, state: MutexGuard<'_, State>) {
+        let anyone = state.idle > 0;
+        drop(state);
+        if anyone {
+            self.changed.notify_one();
         }
     }
 }
@@ -263,7 +270,7 @@ fn work(shared: &Arc<Shared>) {
             if state.coming > 0 {
                 shared.freed.notify_all();
             }
-            if !state.queue.is_empty() {
+            if !state.queue.is_empty() && state.idle > 0 {
                 // This worker takes the next job itself; another may fit the place beside it.
                 shared.changed.notify_one();
             }
