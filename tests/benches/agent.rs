@@ -19,11 +19,17 @@ const LOADED: Duration = Duration::from_secs(3);
 const SAMPLES: u32 = 5;
 
 fn main() {
-    let site = Site::start(builder().env("LOG_LEVEL", "warn"));
+    let site = Site::start(builder().env("LOG_LEVEL", "info"));
     let hello = guests::prebuilt("hello-http");
     let function = |id: &str| Function::of(id, &site.artifact(id, hello.clone()));
+    let five = (0..5).fold(Desired::version(1), |d, n| d.serving(function(&format!("idle-{n}"))));
+    site.hub.publish_desired(five);
+    site.hub.applied(1);
+    let (pss, rss) = (kb(site.agent.pss_bytes()), kb(site.agent.rss_bytes()));
+    println!("idle with five functions, before any load: {pss} KB PSS, {rss} KB RSS");
+
     let fresh = json!({ "isolation": "fresh" });
-    site.apply(1, |d| d.serving(function("hot")).serving(function("fresh").set("instances", fresh)));
+    site.apply(2, |d| d.serving(function("hot")).serving(function("fresh").set("instances", fresh)));
 
     println!("requests/s, {} connections, the load on the same machine", 2 * CONNECTIONS);
     let bare = requests_per_second(&site.agent, "/healthz");
@@ -35,7 +41,11 @@ fn main() {
         (0..2_000).map(|_| time(|| assert_eq!(site.agent.get("/hot").status, 200))).collect();
     took.sort();
     let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
-    println!("one request after the other, hot: p50 {:?}, p99 {:?}", at(50), at(99));
+    println!(
+        "one request after the other, hot, each on a connection of its own: p50 {:?}, p99 {:?}",
+        at(50),
+        at(99)
+    );
 
     println!("from the deployment message to the first 200, {} KB component:", filter(0).len() / 1_000);
     let deployed: Vec<_> = (0..SAMPLES).map(|n| deployment(&site, n)).collect();
@@ -43,15 +53,6 @@ fn main() {
 
     println!("first request to a cached function that is not hot:");
     println!("  {:?}", cold_starts(&site));
-
-    let five = (0..5).fold(Desired::version(1_000), |d, n| d.serving(function(&format!("idle-{n}"))));
-    site.hub.publish_desired(five);
-    site.hub.applied(1_000);
-    println!(
-        "idle with five functions: {} KB PSS, {} KB RSS",
-        kb(site.agent.pss_bytes()),
-        kb(site.agent.rss_bytes())
-    );
 
     let ten = (0..10).fold(Desired::version(1_001), |d, n| d.serving(function(&format!("ten-{n}"))));
     site.hub.publish_desired(ten);
