@@ -1,4 +1,4 @@
-//! What the agent costs and gives: `cargo bench -p twinlet-tests`. It prints figures and judges none. Machines are noisy:
+//! What the agent costs and gives: `cargo bench -p twinlet-tests --bench agent`. It prints figures and judges none. Machines are noisy:
 //! compare figures of one run only, and ratios rather than times.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
