@@ -63,7 +63,7 @@ pub struct Metrics {
     pub artifact_bytes: IntGauge,
     /// Telemetry that waits for the broker.
     pub outbox_messages: IntGauge,
-    /// Connection attempts that failed, as far as [`Metrics::set_mqtt`] was told.
+    /// What the connection to the broker has counted, as far as [`Metrics::set_mqtt`] was told.
     mqtt: IntCounterVec,
     messages: IntCounterVec,
     failures: IntCounterVec,

@@ -18,7 +18,7 @@ use super::{Connection, Links, Publish, Stop, options, reason};
 use crate::config::Mqtt;
 
 /// Messages held here while `inbound` is full. Past it nothing is read, so the broker feels it; if that lasts beyond
-/// the keep-alive the broker ends the connection, and what was not acknowledged comes again.
+/// the keep-alive the broker ends the connection, and of what was not acknowledged only retained messages come again.
 const WAITING: usize = 4;
 /// How long a goodbye may take when the settings changed. The old broker may be gone.
 const GOODBYE: Duration = Duration::from_secs(1);
