@@ -33,6 +33,8 @@
 //!
 //! `net` (one tokio runtime: MQTT, the public door, the reporter), `twin`, `reconciler`, `guest-N` (guests run there
 //! and only there), `epoch` (the guests' deadline clock), `local` (the local door). [`agent::Agent`] owns them all.
+//! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `local-write` (a large answer
+//! to a slow local client).
 
 pub mod agent;
 pub mod artifacts;
