@@ -11,6 +11,7 @@ const RELEASE_UNIX_MS: u64 = 1_793_491_200_000;
 
 impl Host for Guest {
     fn now(&mut self) -> WallTime {
+        self.throttle(0);
         let unix_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -18,6 +19,7 @@ impl Host for Guest {
     }
 
     fn monotonic_ns(&mut self) -> u64 {
+        self.throttle(0);
         static START: OnceLock<Instant> = OnceLock::new();
         u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

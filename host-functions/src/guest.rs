@@ -1,6 +1,7 @@
 //! The data behind one instance: what its function may do, until when its present call may run, and what it holds.
 //! Knows nothing of the component's code.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,13 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::http_client::Gate;
 use crate::limits::Limits;
 use crate::logging::GuestLog;
-use crate::{ReportSink, TelemetrySink};
+use crate::rates::Rates;
+use crate::{KeyValue, Messages, MetricSink, ReportSink, TelemetrySink};
 
 /// What all instances of one function version share.
 pub struct Environment {
+    /// The node's name.
+    pub node_id: String,
     /// The function's id, as in desired state.
     pub function_id: String,
     /// The function's `config` from desired state.
@@ -23,6 +27,16 @@ pub struct Environment {
     pub config_text: String,
     /// Where telemetry goes; none where `permissions.telemetry` is not set.
     pub telemetry: Option<Arc<dyn TelemetrySink>>,
+    /// The functions behind the names that it may send to, from `outputs`.
+    pub outputs: BTreeMap<String, String>,
+    /// Where messages to actors go.
+    pub messages: Arc<dyn Messages>,
+    /// Where its numbers go.
+    pub metrics: Arc<dyn MetricSink>,
+    /// Where its values are kept.
+    pub keyvalue: Arc<dyn KeyValue>,
+    /// How often it may call what.
+    pub rates: Rates,
     /// Where reported values go.
     pub reports: Arc<dyn ReportSink>,
     /// Which URLs may be called, from `permissions.http`.
@@ -47,6 +61,10 @@ pub trait WorkerSlot: Send + Sync {
 pub struct Guest {
     pub(crate) environment: Arc<Environment>,
     pub(crate) limits: Limits,
+    /// Whether the present call is an actor's event.
+    pub(crate) in_event: bool,
+    /// Calls from guest to guest that lie below the present one on this thread.
+    pub(crate) depth: u32,
     deadline: Instant,
     table: ResourceTable,
     wasi: Option<WasiCtx>,
@@ -58,12 +76,22 @@ impl Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(crate::limits::MAX_RESOURCES);
         let limits = Limits::new(environment.max_memory_bytes);
-        Self { environment, limits, deadline, table, wasi: None }
+        Self { environment, limits, in_event: false, depth: 0, deadline, table, wasi: None }
     }
 
     /// Sets until when the next call may run; host calls wait no longer than that.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
+    }
+
+    /// Says that the calls to come are an actor's events, and how many calls from guest to guest lie below them.
+    pub fn set_event(&mut self, depth: u32) {
+        (self.in_event, self.depth) = (true, depth);
+    }
+
+    /// Until when the present call may run.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// The limits, as the store's resource limiter.
@@ -104,10 +132,7 @@ impl Guest {
             builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
             builder.max_random_size(crate::limits::MAX_RANDOM_BYTES);
             for (key, value) in &environment.config {
-                match value {
-                    Value::String(text) => builder.env(key, text),
-                    other => builder.env(key, other.to_string()),
-                };
+                builder.env(key, crate::config::text(value));
             }
             builder.build()
         })
@@ -123,3 +148,4 @@ impl WasiView for Guest {
 }
 
 impl crate::bindings::twinlet::device::types::Host for Guest {}
+impl crate::bindings::twinlet::device::middleware_types::Host for Guest {}

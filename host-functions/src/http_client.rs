@@ -16,6 +16,7 @@ pub use crate::bindings::twinlet::device::http_client::Error;
 use crate::Guest;
 use crate::bindings::twinlet::device::http_client::{Host, OutgoingRequest};
 use crate::bindings::twinlet::device::types::Response;
+use crate::rates::Kind;
 
 mod pattern;
 mod resolver;
@@ -77,6 +78,9 @@ impl Gate {
 
 impl Host for Guest {
     fn send(&mut self, request: OutgoingRequest) -> Result<Response, Error> {
+        if !self.may(Kind::Http, request.body.len()) {
+            return Err(Error::RateLimited);
+        }
         let time_left = self.time_left();
         self.waiting(|guest| guest.environment.http.send(request, time_left))
     }

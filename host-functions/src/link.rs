@@ -5,7 +5,11 @@ use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime_wasi::p2::bindings::sync::io::poll;
 
 use crate::Guest;
-use crate::bindings::twinlet::device::{clock, http_client, telemetry, twin, types};
+use crate::bindings::twinlet::device::{
+    clock, http_client, messaging, metrics, middleware_types, telemetry, twin, types,
+};
+use crate::bindings::wasi::config::store as config;
+use crate::bindings::wasi::keyvalue::store as keyvalue;
 use crate::bindings::wasi::logging::logging;
 use crate::poll::{Polling, View};
 
@@ -14,8 +18,13 @@ const OFFERED: &[&str] = &[
     "twinlet:device/types@0.1.0",
     "twinlet:device/http-client@0.1.0",
     "twinlet:device/telemetry@0.1.0",
+    "twinlet:device/metrics@0.1.0",
+    "twinlet:device/messaging@0.1.0",
+    "twinlet:device/middleware-types@0.1.0",
     "twinlet:device/twin@0.1.0",
     "twinlet:device/clock@0.1.0",
+    "wasi:config/store@0.2.0-rc.1",
+    "wasi:keyvalue/store@0.2.0-draft",
     "wasi:logging/logging@0.1.0-draft",
     "wasi:cli/",
     "wasi:clocks/",
@@ -35,6 +44,11 @@ pub fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     http_client::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     telemetry::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    metrics::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    messaging::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    middleware_types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    config::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    keyvalue::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     twin::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     clock::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     logging::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;

@@ -41,7 +41,7 @@ impl GuestLog {
         Arc::new(Self { function_id: function_id.to_owned(), rate: Mutex::new(Rate { bucket, dropped: 0 }) })
     }
 
-    fn write(&self, level: log::Level, context: &str, message: &str) {
+    pub(crate) fn write(&self, level: log::Level, context: &str, message: &str) {
         if !log::log_enabled!(target: "guest", level) {
             return;
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::Guest;
 use crate::bindings::twinlet::device::twin::Host;
+use crate::rates::Kind;
 
 /// Bytes of JSON in one reported value.
 pub const MAX_VALUE_BYTES: usize = 1_024;
@@ -22,14 +23,19 @@ pub trait ReportSink: Send + Sync {
 
 impl Host for Guest {
     fn config(&mut self) -> String {
+        self.throttle(self.environment.config_text.len());
         self.environment.config_text.clone()
     }
 
     fn get(&mut self, key: String) -> Option<String> {
+        self.throttle(key.len());
         self.environment.config.get(&key).map(Value::to_string)
     }
 
     fn report(&mut self, key: String, value: String) -> Result<(), Error> {
+        if !self.may(Kind::Report, key.len() + value.len()) {
+            return Err(Error::RateLimited);
+        }
         let value = checked(&key, &value)?;
         self.environment.reports.report(&self.environment.function_id, &key, value)
     }
