@@ -1,12 +1,13 @@
 //! One function of desired state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use twinlet_host::http_client::Pattern;
 
-use super::Sha256;
 use super::problems::{Object, Problems};
+use super::{FunctionId, Sha256};
 
 /// What holds where a function does not say, and the most it may ask for; from the device's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +72,8 @@ pub struct FunctionSpec {
     pub sha256: Sha256,
     /// The component's size in bytes, if the hub says; a download of another size is refused.
     pub size: Option<u64>,
-    /// Which export answers; `main` is the one that fits.
-    pub entrypoint: String,
+    /// Which export is used.
+    pub entrypoint: Entrypoint,
     /// Linear memory of one instance, in pages of 64 KiB.
     pub memory_pages: u32,
     /// Wall time of one event, from when it was accepted; past it the caller gets 504.
@@ -81,12 +82,51 @@ pub struct FunctionSpec {
     pub instances: Instances,
     /// Handed to the function as it is.
     pub config: Map<String, Value>,
+    /// The functions that it may send messages to, by the names that it knows them by.
+    pub outputs: BTreeMap<String, FunctionId>,
+    /// How long its synced state lives, where it is an actor.
+    pub state: StatePolicy,
     /// What it may do.
     pub permissions: Permissions,
 }
 
-/// The exports that `entrypoint` may name.
-const ENTRYPOINTS: &[&str] = &["main", "http-handler", "twinlet:device/http-handler@0.1.0"];
+/// Which of a component's exports is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrypoint {
+    /// All that it has. Its routes go to `http-handler`, else to `wasi:http`, else to the actor.
+    Main,
+    /// `twinlet:device/http-handler`
+    HttpHandler,
+    /// `wasi:http/incoming-handler`
+    WasiHttp,
+    /// `twinlet:device/actor`
+    Actor,
+    /// The three of middleware, as far as it has them.
+    Middleware,
+}
+
+/// How long what an actor has synced lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatePolicy {
+    /// In memory: over crashes and redeployments.
+    Transient,
+    /// On the disk: over restarts and power cuts as well.
+    NodeLocal,
+}
+
+/// The names that `entrypoint` may have. Those of interfaces stand with and without their package and version.
+const ENTRYPOINTS: &[(&str, Entrypoint)] = &[
+    ("main", Entrypoint::Main),
+    ("http-handler", Entrypoint::HttpHandler),
+    ("twinlet:device/http-handler@0.1.0", Entrypoint::HttpHandler),
+    ("incoming-handler", Entrypoint::WasiHttp),
+    ("wasi:http/incoming-handler", Entrypoint::WasiHttp),
+    ("actor", Entrypoint::Actor),
+    ("twinlet:device/actor@0.1.0", Entrypoint::Actor),
+    ("middleware", Entrypoint::Middleware),
+];
+/// Functions that one function may send to.
+const MAX_OUTPUTS: usize = 64;
 
 impl FunctionSpec {
     pub(super) fn read(
@@ -115,12 +155,12 @@ impl FunctionSpec {
         }
         let sha256 = fields.parsed("sha256", problems);
         let size = fields.number("size", 1..=u64::MAX, Some(0), problems);
-        let entrypoint = fields.text("entrypoint", problems).unwrap_or("main");
-        if !ENTRYPOINTS.contains(&entrypoint) {
-            problems.add(
-                &fields.path("entrypoint"),
-                "is neither `main` nor the name of an export that is called",
-            );
+        let named = fields.text("entrypoint", problems).unwrap_or("main");
+        let entrypoint =
+            ENTRYPOINTS.iter().find(|(name, _)| *name == named).map(|(_, entrypoint)| *entrypoint);
+        if entrypoint.is_none() {
+            let what = "is none of `main`, `http-handler`, `incoming-handler`, `actor` and `middleware`";
+            problems.add(&fields.path("entrypoint"), what);
         }
         let most = u64::from(defaults.max_memory_pages);
         let memory_pages =
@@ -135,21 +175,27 @@ impl FunctionSpec {
             Some(object) => Permissions::read(object, problems),
             None => Permissions::default(),
         };
-        for key in ["outputs", "state"] {
-            if fields.get(key).is_some() {
-                problems.add(&fields.path(key), "is not offered by this version of twinlet");
+        let outputs = fields.object("outputs", problems).map(|object| read_outputs(&object, problems));
+        let state = match fields.text("state", problems) {
+            None | Some("node-local") => StatePolicy::NodeLocal,
+            Some("transient") => StatePolicy::Transient,
+            Some(_) => {
+                problems.add(&fields.path("state"), "is neither `node-local` nor `transient`");
+                StatePolicy::NodeLocal
             }
-        }
+        };
         Some(Self {
             version: version?,
             artifact_url: artifact_url?.to_owned(),
             sha256: sha256?,
             size: size.filter(|size| *size > 0),
-            entrypoint: entrypoint.to_owned(),
+            entrypoint: entrypoint?,
             memory_pages: memory_pages?,
             max_execution: Duration::from_millis(max_execution?),
             instances: instances?,
             config: config.unwrap_or_default(),
+            outputs: outputs.unwrap_or_default(),
+            state,
             permissions,
         })
     }
@@ -192,6 +238,28 @@ impl Permissions {
         fields.end(problems);
         Self { http, telemetry }
     }
+}
+
+fn read_outputs(fields: &Object<'_>, problems: &mut Problems) -> BTreeMap<String, FunctionId> {
+    let mut outputs = BTreeMap::new();
+    for (name, value) in fields.entries() {
+        let path = fields.path(name);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if name == "self" {
+            problems.add(&path, "is reserved for the function itself");
+        } else if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+            problems.add(&path, "a name is 1 to 64 letters, digits, `_` and `-`");
+        }
+        match value.as_str().map(str::parse) {
+            Some(Ok(id)) => drop(outputs.insert(name.clone(), id)),
+            Some(Err(error)) => problems.add(&path, error),
+            None => problems.add(&path, "the id of a function is wanted"),
+        }
+    }
+    if outputs.len() > MAX_OUTPUTS {
+        problems.add(&fields.path(""), format_args!("more than {MAX_OUTPUTS} names"));
+    }
+    outputs
 }
 
 /// Keys that an IoT hub's twin can not hold are refused on every carrier, so that a document moves between them.

@@ -75,6 +75,10 @@ id! {
     /// Names a route: `[a-z0-9][a-z0-9_-]{0,63}`.
     RouteId
 }
+id! {
+    /// Names a middleware: `[a-z0-9][a-z0-9_-]{0,63}`.
+    MiddlewareId
+}
 
 /// The SHA-256 digest that names an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,6 +6,7 @@
 mod accepted;
 mod function;
 mod ids;
+mod middleware;
 mod problems;
 mod route;
 
@@ -16,8 +17,11 @@ use log::LevelFilter;
 use serde_json::Value;
 
 pub use accepted::{Accepted, Change, Refused};
-pub use function::{Defaults, FunctionSpec, Instances, Isolation, Permissions, is_absolute};
-pub use ids::{FunctionId, IdError, RouteId, Sha256};
+pub use function::{
+    Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, is_absolute,
+};
+pub use ids::{FunctionId, IdError, MiddlewareId, RouteId, Sha256};
+pub use middleware::{AttachPoint, MiddlewareSpec, OnFailure};
 pub use problems::Problems;
 pub use route::{Host, PathPattern, RouteSpec, Segment};
 
@@ -32,6 +36,8 @@ pub struct Desired {
     pub functions: BTreeMap<FunctionId, FunctionSpec>,
     /// The routes to them, by id.
     pub routes: BTreeMap<RouteId, RouteSpec>,
+    /// The functions attached to requests, by id.
+    pub middleware: BTreeMap<MiddlewareId, MiddlewareSpec>,
     /// What the hub sets of the agent itself.
     pub settings: Settings,
 }
@@ -62,12 +68,9 @@ impl Desired {
         let routes = read_map(root.object("routes", problems), problems, RouteSpec::read);
         let settings =
             root.object("settings", problems).map(|s| Settings::read(s, problems)).unwrap_or_default();
-        if root.get("middleware").is_some_and(|m| m.as_object().is_none_or(|m| !m.is_empty())) {
-            // Never ignored: a chain that should guard a route must not silently be absent.
-            problems.add("middleware", "is not offered by this version of twinlet");
-        }
+        let middleware = read_map(root.object("middleware", problems), problems, MiddlewareSpec::read);
         root.end(problems);
-        Some(Self { version: version?, functions, routes, settings })
+        Some(Self { version: version?, functions, routes, middleware, settings })
     }
 }
 
@@ -167,8 +170,64 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_yet_is_refused_not_ignored() {
-        let document = json!({ "$version": 1, "middleware": { "m1": {} } });
-        assert!(Desired::parse(&document, &Defaults::default()).is_err());
+    fn middleware_is_closed_and_for_all_paths_unless_it_says_else() -> Result<(), Problems> {
+        let document = json!({ "$version": 1, "middleware": {
+            "m1": { "function_id": "fn_auth", "attach": ["on-response", "on-request"] },
+            "m2": { "function_id": "fn_log", "attach": ["on-error"], "order": -1, "paths": ["/api/*", "/x"],
+                    "on_failure": "open" } } });
+        let desired = Desired::parse(&document, &Defaults::default())?;
+        let specs: Vec<_> = desired.middleware.values().collect();
+        assert!(matches!(specs.as_slice(), [first, second]
+            if first.attach == [AttachPoint::Request, AttachPoint::Response]
+                && first.on_failure == OnFailure::Closed && first.paths.len() == 1 && first.order == 0
+                && second.on_failure == OnFailure::Open && second.paths.len() == 2 && second.order == -1));
+        for (field, value) in [
+            ("attach", json!([])),
+            ("attach", json!(["on-start"])),
+            ("attach", json!("on-request")),
+            ("paths", json!([])),
+            ("paths", json!(["api"])),
+            ("order", json!(0.5)),
+            ("on_failure", json!("ajar")),
+            ("color", json!(1)),
+        ] {
+            let mut m = json!({ "function_id": "f", "attach": ["on-request"] });
+            m[field] = value;
+            let told =
+                Desired::parse(&json!({ "$version": 1, "middleware": { "m": m } }), &Defaults::default());
+            let told = told.map_or_else(|p| p.to_string(), |_| String::new());
+            assert!(told.contains(&format!("middleware.m.{field}")), "{field}: {told}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn outputs_state_and_entrypoint_are_read_with_their_function() -> Result<(), Problems> {
+        let function = |more: Value| {
+            let mut f = json!({ "version": 1, "artifact_url": "f.wasm", "sha256": sha() });
+            for (key, value) in more.as_object().into_iter().flatten() {
+                f[key] = value.clone();
+            }
+            Desired::parse(&json!({ "$version": 1, "functions": { "f": f } }), &Defaults::default())
+        };
+        let desired = function(json!({ "outputs": { "alarm": "fn_alarm" }, "state": "transient",
+                                       "entrypoint": "actor" }))?;
+        assert!(desired.functions.values().all(|f| f.state == StatePolicy::Transient
+            && f.entrypoint == Entrypoint::Actor
+            && f.outputs.get("alarm").is_some_and(|to| to.as_str() == "fn_alarm")));
+        for (field, value) in [
+            ("outputs", json!({ "self": "fn_alarm" })),
+            ("outputs", json!({ "a b": "fn_alarm" })),
+            ("outputs", json!({ "alarm": "Fn" })),
+            ("outputs", json!({ "alarm": 7 })),
+            ("state", json!("global")),
+            ("entrypoint", json!("nowhere")),
+        ] {
+            let mut more = json!({});
+            more[field] = value.clone();
+            let told = function(more).map_or_else(|p| p.to_string(), |_| String::new());
+            assert!(told.contains(&format!("functions.f.{field}")), "{field} {value}: {told}");
+        }
+        Ok(())
     }
 }

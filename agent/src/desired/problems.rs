@@ -121,6 +121,16 @@ impl<'a> Object<'a> {
         number
     }
 
+    /// A whole number of 32 bits, which may be negative; 0 where absent.
+    pub(super) fn integer(&mut self, key: &'static str, problems: &mut Problems) -> Option<i32> {
+        let Some(value) = self.get(key) else { return Some(0) };
+        let number = value.as_i64().and_then(|n| i32::try_from(n).ok());
+        if number.is_none() {
+            problems.add(&self.path(key), "a whole number of 32 bits is wanted");
+        }
+        number
+    }
+
     /// A text.
     pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a str> {
         let value = self.get(key)?;

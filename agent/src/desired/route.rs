@@ -77,16 +77,7 @@ impl RouteSpec {
         if methods.iter().any(|m| !is_token(m)) {
             problems.add(&fields.path("methods"), "holds something that is not an HTTP method");
         }
-        let priority = match fields.get("priority") {
-            None => Some(0),
-            Some(value) => {
-                let number = value.as_i64().and_then(|n| i32::try_from(n).ok());
-                if number.is_none() {
-                    problems.add(&fields.path("priority"), "a whole number of 32 bits is wanted");
-                }
-                number
-            }
-        };
+        let priority = fields.integer("priority", problems);
         Some(Self { host: host?, path: path?, function_id: function_id?, methods, priority: priority? })
     }
 }
