@@ -36,6 +36,7 @@
 //! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `local-write` (a large answer
 //! to a slow local client).
 
+pub mod actors;
 pub mod agent;
 pub mod artifacts;
 pub mod board;
@@ -47,6 +48,7 @@ pub mod engine;
 pub mod fetch;
 pub mod http;
 pub mod hub;
+pub mod keyvalue;
 pub mod metrics;
 pub mod mqtt;
 pub mod outbox;

@@ -116,7 +116,7 @@ impl TelemetrySink for Outbox {
         // One function takes half at most, so that others find room.
         if total > self.max_bytes || share > self.max_bytes / 2 {
             state.refused += 1;
-            return Err(Error::Full);
+            return Err(Error::Storage("the outbox is full".into()));
         }
         state.bytes = total;
         state.last_id += 1;
@@ -158,9 +158,9 @@ mod tests {
     fn a_full_outbox_says_so_and_drops_nothing() {
         let outbox = Outbox::new(2 * (ENTRY_BYTES + 10));
         assert!(outbox.send("a", vec![0; 10]).is_ok());
-        assert!(matches!(outbox.send("a", vec![0; 10]), Err(Error::Full)), "half is one function's");
+        assert!(matches!(outbox.send("a", vec![0; 10]), Err(Error::Storage(_))), "half is one function's");
         assert!(outbox.send("b", vec![0; 10]).is_ok());
-        assert!(matches!(outbox.send("c", vec![0; 10]), Err(Error::Full)));
+        assert!(matches!(outbox.send("c", vec![0; 10]), Err(Error::Storage(_))));
         assert_eq!(outbox.counts(), (2, 2));
         outbox.acknowledge(1);
         assert!(outbox.send("a", vec![0; 10]).is_ok());

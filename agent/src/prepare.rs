@@ -9,14 +9,18 @@ use std::time::Instant;
 
 use twinlet_host::http_client::Gate;
 use twinlet_host::logging::GuestLog;
+use twinlet_host::rates::Rates;
 use twinlet_host::{Environment, TelemetrySink};
 
+use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
 use crate::compile::{CompileError, Compiler, looks_like_component};
+use crate::config::NodeId;
 use crate::desired::{FunctionId, FunctionSpec, Sha256};
 use crate::engine::{Component, EngineError, Runtime};
 use crate::fetch::{FetchError, Fetcher, Wanted};
+use crate::keyvalue::KeyValues;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pool::{CallError, Function};
@@ -42,6 +46,12 @@ pub struct Preparer {
     pub runtime: Arc<Runtime>,
     /// Where instances are started, and later called.
     pub workers: Arc<Workers>,
+    /// The node's name, for guests.
+    pub node: NodeId,
+    /// Takes messages between guests.
+    pub actors: Arc<Actors>,
+    /// Keeps what guests keep.
+    pub keyvalue: Arc<KeyValues>,
     /// Takes what guests report.
     pub board: Arc<Board>,
     /// Takes what guests send.
@@ -209,7 +219,7 @@ impl Preparer {
         component: &Component,
         progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
-        let linked = self.runtime.link(component).map_err(|error: EngineError| {
+        let linked = self.runtime.link(component, spec.entrypoint).map_err(|error: EngineError| {
             let retry = matches!(error, EngineError::Setup(_));
             failed(Phase::Starting, error, retry)
         })?;
@@ -221,6 +231,12 @@ impl Preparer {
             Gate::new(spec.permissions.http.clone(), tls)
         };
         let environment = Environment {
+            node_id: self.node.as_str().to_owned(),
+            outputs: spec.outputs.iter().map(|(name, to)| (name.clone(), to.as_str().to_owned())).collect(),
+            messages: self.actors.clone(),
+            metrics: self.metrics.clone(),
+            keyvalue: self.keyvalue.clone(),
+            rates: Rates::default(),
             function_id: id.as_str().to_owned(),
             config_text: serde_json::Value::Object(spec.config.clone()).to_string(),
             config: spec.config.clone(),

@@ -3,16 +3,18 @@
 //! The settings that compiled code depends on are [`tunables`], shared with the compiling child; how instances get
 //! their memory is decided here alone.
 
+mod exports;
 mod ticker;
 
 use std::path::Path;
 use std::time::Instant;
 
 use twinlet_host::Guest;
-use twinlet_host::bindings::HttpFunctionPre;
-use wasmtime::component::Linker;
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::desired::Entrypoint;
+pub use exports::{Answerer, Exports, Handlers};
 use ticker::Ticker;
 pub use ticker::{Running, TICK};
 pub use wasmtime::component::Component;
@@ -69,6 +71,14 @@ pub fn tunables() -> Config {
     config
 }
 
+/// A component with all its imports, and what of its exports is called.
+pub struct Linked {
+    /// Makes instances.
+    pub pre: InstancePre<Guest>,
+    /// What is called.
+    pub exports: Exports,
+}
+
 /// The engine with its clock and linker.
 pub struct Runtime {
     engine: Engine,
@@ -108,16 +118,15 @@ impl Runtime {
     }
 
     /// Checks a component's imports and exports, and links it; from here an instance takes microseconds.
-    pub fn link(&self, component: &Component) -> Result<HttpFunctionPre<Guest>, EngineError> {
+    pub fn link(&self, component: &Component, entrypoint: Entrypoint) -> Result<Linked, EngineError> {
         let refused = twinlet_host::link::refused_imports(&self.engine, component);
         if !refused.is_empty() {
             return Err(EngineError::Imports(refused));
         }
         let misfit = |e: wasmtime::Error| EngineError::Misfit(format!("{e:#}"));
         let pre = self.linker.instantiate_pre(component).map_err(misfit)?;
-        HttpFunctionPre::new(pre).map_err(|e| {
-            EngineError::Misfit(format!("it exports no twinlet:device/http-handler@0.1.0: {e:#}"))
-        })
+        let exports = Exports::of(&pre, entrypoint)?;
+        Ok(Linked { pre, exports })
     }
 
     /// The engine, for stores.

@@ -3,6 +3,7 @@
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
 //! when it does; every other label has a fixed set of values.
 
+mod guests;
 mod totals;
 
 use std::sync::Arc;

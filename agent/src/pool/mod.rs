@@ -4,21 +4,28 @@
 //! Whoever holds a [`Function`] may call it; when a newer version has taken its place in the routes, it ends with the
 //! last call that holds it.
 
+mod instance;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use twinlet_host::Environment;
+use twinlet_host::bindings::exports::twinlet::device::{on_error, on_request};
 use twinlet_host::bindings::twinlet::device::types::{Request, Response};
-use twinlet_host::bindings::{HttpFunction, HttpFunctionPre};
 use twinlet_host::bucket::Bucket;
 use twinlet_host::logging::escaped;
-use twinlet_host::{Environment, Guest};
-use wasmtime::{Store, Trap};
+use wasmtime::Trap;
+
+pub use instance::Instance;
+pub use on_error::Failure;
+pub use on_request::Action;
 
 use crate::desired::{FunctionId, FunctionSpec, Isolation};
-use crate::engine::{Runtime, ticks_until};
+use crate::engine::{Exports, Linked, Runtime};
 use crate::metrics::FunctionMetrics;
 use crate::workers::Lane;
+use instance::Counted;
 
 /// Why a call brought no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +59,7 @@ pub struct Function {
     pub metrics: FunctionMetrics,
     runtime: Arc<Runtime>,
     environment: Arc<Environment>,
-    linked: HttpFunctionPre<Guest>,
+    linked: Linked,
     hot: Mutex<Vec<Instance>>,
     /// Instances of this version, hot or working; the metric counts those of all versions.
     alive: Arc<AtomicU32>,
@@ -63,41 +70,12 @@ pub struct Function {
 /// Failed invocations of one function that are logged at once, and then a second.
 const COMPLAINTS: (u32, u32) = (10, 1);
 
-/// One instance, alone in its store.
-struct Instance {
-    store: Store<Guest>,
-    guest: HttpFunction,
-    idle_since: Instant,
-    _counted: Counted,
-}
-
-/// Counts an instance for as long as it lives.
-struct Counted {
-    alive: Arc<AtomicU32>,
-    metrics: FunctionMetrics,
-}
-
-impl Counted {
-    fn new(function: &Function) -> Self {
-        function.alive.fetch_add(1, Ordering::Relaxed);
-        function.metrics.instances.inc();
-        Self { alive: function.alive.clone(), metrics: function.metrics.clone() }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.alive.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.instances.dec();
-    }
-}
-
 impl Function {
     /// A function without an instance yet.
     pub fn new(
         (id, spec): (FunctionId, FunctionSpec),
         runtime: Arc<Runtime>,
-        linked: HttpFunctionPre<Guest>,
+        linked: Linked,
         environment: Environment,
         lane: Arc<Lane>,
         metrics: FunctionMetrics,
@@ -108,21 +86,64 @@ impl Function {
         Self { id, spec, lane, metrics, runtime, environment, linked, hot, alive, retired, complaints }
     }
 
-    /// Calls the function on this thread, which must be a worker's.
+    /// What it exports of what the agent calls.
+    pub fn exports(&self) -> &Exports {
+        &self.linked.exports
+    }
+
+    /// Has its http-handler answer a request, on this thread, which must be a worker's.
     pub fn handle(&self, request: &Request, deadline: Instant) -> Result<Response, CallError> {
-        let _ticking = self.runtime.running();
-        let mut instance = match self.hot().pop() {
-            Some(instance) => instance,
-            None => self.instantiate(deadline)?,
-        };
-        instance.store.data_mut().set_deadline(deadline);
-        instance.store.set_epoch_deadline(ticks_until(deadline));
-        let handler = instance.guest.twinlet_device_http_handler();
-        let answer = handler.call_handle(&mut instance.store, request);
-        // A guest that trapped is in no state to be called again; its instance ends here.
-        let answer = answer.map_err(|error| self.trapped(&error))?;
-        self.keep(instance);
+        let answer = self.invoke(deadline, |instance| instance.handle(request))?;
         answer.map_err(|text| CallError::Guest(escaped(&text)))
+    }
+
+    /// Has it look at a request, on this thread, which must be a worker's.
+    pub fn on_request(&self, request: &Request, deadline: Instant) -> Result<Action, CallError> {
+        self.invoke(deadline, |instance| instance.on_request(request))
+    }
+
+    /// Has it look at a response, on this thread, which must be a worker's.
+    pub fn on_response(&self, response: &Response, deadline: Instant) -> Result<Action, CallError> {
+        self.invoke(deadline, |instance| instance.on_response(response))
+    }
+
+    /// Has it look at a failure, on this thread, which must be a worker's.
+    pub fn on_error(&self, failure: &Failure, deadline: Instant) -> Result<Action, CallError> {
+        self.invoke(deadline, |instance| instance.on_error(failure))
+    }
+
+    /// Takes an instance out of the pool, or starts one, for an actor: it is the caller's for as long as it lives.
+    pub fn take(&self, deadline: Instant) -> Result<Instance, CallError> {
+        let _ticking = self.runtime.running();
+        match self.hot().pop() {
+            Some(instance) => Ok(instance),
+            None => self.instantiate(deadline),
+        }
+    }
+
+    /// Has an actor's instance take one event, on this thread, which must be a worker's; after an error the instance is
+    /// in no state to take another.
+    pub fn event<R>(
+        &self,
+        instance: &mut Instance,
+        deadline: Instant,
+        call: impl FnOnce(&mut Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let _ticking = self.runtime.running();
+        instance.begin(deadline);
+        call(instance).map_err(|error| self.trapped(&error))
+    }
+
+    fn invoke<R>(
+        &self,
+        deadline: Instant,
+        call: impl FnOnce(&mut Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let mut instance = self.take(deadline)?;
+        // A guest that trapped is in no state to be called again; its instance ends here.
+        let answer = self.event(&mut instance, deadline, call)?;
+        self.keep(instance);
+        Ok(answer)
     }
 
     /// Starts instances on this thread, which must be a worker's, until `min` are there; one at least, to see that it
@@ -172,19 +193,12 @@ impl Function {
     }
 
     fn instantiate(&self, deadline: Instant) -> Result<Instance, CallError> {
-        let mut store = Store::new(self.runtime.engine(), Guest::new(self.environment.clone(), deadline));
-        store.limiter(|guest| guest.limits());
-        store.set_hostcall_fuel(twinlet_host::limits::HOST_CALL_BYTES);
-        store.set_epoch_deadline(ticks_until(deadline));
-        match self.linked.instantiate(&mut store) {
-            Ok(guest) => {
-                Ok(Instance { store, guest, idle_since: Instant::now(), _counted: Counted::new(self) })
-            }
-            Err(error) => Err(match self.trapped(&error) {
+        let counted = Counted::new(&self.alive, &self.metrics);
+        Instance::start(self.runtime.engine(), &self.linked, self.environment.clone(), deadline, counted)
+            .map_err(|error| match self.trapped(&error) {
                 CallError::Trap(why) => CallError::Start(why),
                 other => other,
-            }),
-        }
+            })
     }
 
     fn keep(&self, instance: Instance) {
