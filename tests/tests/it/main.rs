@@ -16,11 +16,14 @@ mod deploying;
 mod doors;
 mod errors;
 mod exchange;
+mod hostile;
 mod layers;
 mod limits;
+mod neighbour;
 mod reports;
 mod restarts;
 mod signals;
+mod slow_outbound;
 mod systemd;
 mod twin;
 
