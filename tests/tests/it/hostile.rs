@@ -12,13 +12,13 @@ use twinlet_tests::{Desired, Site, eventually, guests};
 use crate::neighbour::{ask, beside, deploy, with_neighbour};
 use crate::site;
 
-/// Bytes of the linear memories of all that one function can have at once, by [`bad`].
-const OWN_MEMORY: u64 = 2 * 512 * 65_536;
+/// Linear memory of one instance of `bad`, in pages of 64 KiB. All but one fixture leave nearly all of it alone.
+const PAGES: u32 = 512;
 
 /// The function `bad`, which may do more than most: it is its limits that are tried, not its permissions.
 fn bad(site: &Site, bytes: Vec<u8>) -> Function {
     site.function("bad", bytes)
-        .set("memory_pages", 512)
+        .set("memory_pages", PAGES)
         .set("max_execution_ms", 1_000)
         .set("instances", json!({ "min": 1, "max": 2 }))
         .set("permissions", json!({ "telemetry": true }))
@@ -46,7 +46,7 @@ fn statuses(site: &Site) -> Vec<u16> {
 /// That `bad`, which never ends by itself, is stopped at its deadline, again and again.
 fn is_stopped(bytes: Vec<u8>) -> Site {
     let site = beside_neighbour(bytes, |function| function);
-    let statuses = beside(&site, OWN_MEMORY, || statuses(&site));
+    let statuses = beside(&site, 0, || statuses(&site));
     assert_eq!(statuses, [504; 6]);
     let error = site.hub.last_error("bad");
     assert!(error.contains("1000 ms"), "{error}");
@@ -56,7 +56,7 @@ fn is_stopped(bytes: Vec<u8>) -> Site {
 /// That each call of `bad` ends as a trap of its own making, and that the reason is reported.
 fn traps_for(bytes: Vec<u8>, reason: &str) {
     let site = beside_neighbour(bytes, |function| function.set("max_execution_ms", 10_000));
-    let statuses = beside(&site, OWN_MEMORY, || statuses(&site));
+    let statuses = beside(&site, 0, || statuses(&site));
     assert_eq!(statuses, [500; 6]);
     let error = site.hub.last_error("bad");
     assert!(error.contains(reason), "{error}");
@@ -64,7 +64,7 @@ fn traps_for(bytes: Vec<u8>, reason: &str) {
 
 /// What `bad` answers to one request, made while the neighbour is asked.
 fn answer(site: &Site) -> String {
-    let answer = beside(site, OWN_MEMORY, || site.agent.get("/bad"));
+    let answer = beside(site, 0, || site.agent.get("/bad"));
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.text()
 }
@@ -130,13 +130,13 @@ fn a_table_grows_to_its_limit_and_no_further() {
 #[test]
 fn memory_grows_to_its_limit_beside_a_neighbour() {
     let site = beside_neighbour(hostile::memory_bomb(), |function| function.set("max_execution_ms", 10_000));
-    let answer = beside(&site, OWN_MEMORY, || site.agent.get("/bad"));
-    assert_eq!((answer.status, answer.body.as_slice()), (200, &512_u32.to_le_bytes()[..]));
+    let answer = beside(&site, u64::from(PAGES) << 16, || site.agent.get("/bad"));
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &PAGES.to_le_bytes()[..]));
 }
 
 #[test]
 fn more_host_resources_than_an_instance_may_hold_are_a_trap() {
-    traps_for(hostile::ten_thousand_handles(), "table");
+    traps_for(hostile::ten_thousand_handles(), "resource table has no free keys");
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn an_actor_that_breaks_at_its_init_fails_alone() {
         let error = site.hub.last_error("bad");
         assert!(error.contains(reason), "{error}");
         site.agent.answers("/hello", 200);
-        let status = beside(&site, OWN_MEMORY, || site.agent.get("/bad").status);
+        let status = beside(&site, 0, || site.agent.get("/bad").status);
         assert!([500, 503, 504].contains(&status), "{how:?} {status}");
     }
 }
@@ -213,7 +213,7 @@ fn an_actor_that_spins_loses_the_event_and_keeps_its_state() {
     for message in ["a", "b", "spin", "c"] {
         assert_eq!(site.agent.post("/casts", message).status, 202);
     }
-    beside(&site, OWN_MEMORY, || {
+    beside(&site, 0, || {
         eventually("a restart from the kept state, and the casts behind the spin", || {
             let answer = site.agent.post("/bad", "count");
             (answer.status == 200 && answer.text() == "3").then_some(())
@@ -226,7 +226,7 @@ fn an_actor_that_spins_loses_the_event_and_keeps_its_state() {
 #[test]
 fn an_actor_that_never_stops_goes_all_the_same() {
     let site = beside_neighbour(actors::breaks_in(Event::Stop, Break::Spin), |function| function);
-    beside(&site, OWN_MEMORY, || {
+    beside(&site, 0, || {
         site.hub.publish_desired(with_neighbour(&site, Desired::version(2)));
         site.hub.reported_where("version 2, without the function", |r| {
             r["lastDesiredVersion"] == 2

@@ -10,7 +10,7 @@ use twinlet_tests::{Site, guests};
 /// long they take is the benchmark's affair, that they are not held up is this one's.
 const BOUND: Duration = Duration::from_secs(1);
 /// What the agent may take beside a function's own memory while that does its worst: buffers, a queue, its log.
-const ROOM: u64 = 32 << 20;
+const ROOM: u64 = 16 << 20;
 
 /// With a neighbour beside what is there.
 pub fn with_neighbour(site: &Site, desired: Desired) -> Desired {
