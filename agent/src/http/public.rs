@@ -118,7 +118,7 @@ async fn connection(
     }
 }
 
-async fn exchange(request: Request<Streaming>, service: &Service, limits: &Http) -> Answer {
+async fn exchange(request: Request<Streaming>, service: &Arc<Service>, limits: &Http) -> Answer {
     let id = request_id(request.headers().get("x-request-id").map(HeaderValue::as_bytes));
     let answer = match read(request, id.clone(), limits).await {
         Ok(incoming) => answered(incoming, service).await.unwrap_or_else(|failure| failure.answer(&id)),
@@ -127,7 +127,7 @@ async fn exchange(request: Request<Streaming>, service: &Service, limits: &Http)
     service.leaves_by("public", answer, &id)
 }
 
-async fn answered(incoming: Incoming, service: &Service) -> Result<Answer, Failure> {
+async fn answered(incoming: Incoming, service: &Arc<Service>) -> Result<Answer, Failure> {
     let (sender, answer) = oneshot::channel();
     let reply = Box::new(move |answer| {
         if sender.send(answer).is_err() {

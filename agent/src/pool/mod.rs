@@ -47,6 +47,9 @@ pub enum CallError {
     Exhausted(String),
 }
 
+/// What became of a call into an instance.
+pub type Called<R> = wasmtime::Result<R>;
+
 /// A deployed version of a function.
 pub struct Function {
     /// Its id.
@@ -127,7 +130,7 @@ impl Function {
         &self,
         instance: &mut Instance,
         deadline: Instant,
-        call: impl FnOnce(&mut Instance) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Instance) -> Called<R>,
     ) -> Result<R, CallError> {
         let _ticking = self.runtime.running();
         instance.begin(deadline);
@@ -137,7 +140,7 @@ impl Function {
     fn invoke<R>(
         &self,
         deadline: Instant,
-        call: impl FnOnce(&mut Instance) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Instance) -> Called<R>,
     ) -> Result<R, CallError> {
         let mut instance = self.take(deadline)?;
         // A guest that trapped is in no state to be called again; its instance ends here.

@@ -18,6 +18,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("metrics", 0, &["desired"]),
     ("plan", 0, &["desired"]),
     ("routes", 0, &["desired"]),
+    ("chains", 0, &["desired", "routes"]),
     // 1, edges: each touches one thing outside.
     ("state_dir", 1, &[]),
     ("store", 1, &["state_dir"]),
