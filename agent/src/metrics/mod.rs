@@ -1,7 +1,8 @@
-//! The numbers on `/metrics`: first the contract's seven, then ours. Knows what is counted, not where.
+//! The numbers on `/metrics`: first the contract's seven, then ours, then those of guests. Knows what is counted, not
+//! where.
 //!
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
-//! when it does; every other label has a fixed set of values.
+//! when it does; every other label of ours has a fixed set of values, and a function has at most 64 series of its own.
 
 mod guests;
 mod totals;
@@ -16,6 +17,7 @@ use prometheus::{
 };
 
 use crate::desired::FunctionId;
+use guests::Guests;
 use totals::Totals;
 
 /// Upper bounds of the duration histograms, in seconds: 50 µs to 10 s.
@@ -52,6 +54,7 @@ pub enum Taken {
 pub struct Metrics {
     contract: Registry,
     ours: Registry,
+    guests: Guests,
     totals: Totals,
     invocations: IntCounterVec,
     durations: HistogramVec,
@@ -165,12 +168,14 @@ impl Metrics {
             resident_bytes: gauge("twinlet_resident_memory_bytes", "Resident set size of the agent")?,
             contract,
             ours,
+            guests: Guests::default(),
         }))
     }
 
-    /// The series of one function.
+    /// The series of one function. From now on it may have some of its own.
     pub fn function(self: &Arc<Self>, id: &FunctionId) -> FunctionMetrics {
         let id = id.as_str();
+        self.guests.expect(id);
         let outcome = |outcome| self.invocations.with_label_values(&[id, outcome]);
         FunctionMetrics {
             all: self.clone(),
@@ -202,6 +207,7 @@ impl Metrics {
         }
         self.durations.remove_label_values(&[id]).ok();
         self.instances.remove_label_values(&[id]).ok();
+        self.guests.forget(id);
     }
 
     /// An artifact was needed, by a deployment or by an invocation, and was on the device or not.
@@ -269,6 +275,7 @@ impl Metrics {
         for registry in [&self.contract, &self.ours] {
             TextEncoder::new().encode(&registry.gather(), &mut page)?;
         }
+        self.guests.render(&mut page)?;
         Ok(page)
     }
 }

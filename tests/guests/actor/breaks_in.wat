@@ -1,0 +1,3 @@
+;; Breaks in the one event of this name.
+(func @EVENT@
+  @BREAK@)

@@ -1,0 +1,11 @@
+;; Breaks at a message of this text, cast or called; counts its other casts.
+(data (i32.const 1024) "@TEXT@")
+(func $check (param $message i32) (param $len i32)
+  (if (call $same (local.get $message) (local.get $len) (i32.const 1024) (i32.const @LEN@))
+    (then @BREAK@)))
+(func $cast (param $message i32) (param $len i32)
+  (call $check (local.get $message) (local.get $len))
+  (call $count_one))
+(func $call (param $message i32) (param $len i32) (result i32)
+  (call $check (local.get $message) (local.get $len))
+  (call $reply_number (global.get $count)))

@@ -1,0 +1,10 @@
+;; Passes a call on to the output of this name, and answers what came; the text `err` for `err`.
+;;IMPORT (import "twinlet:device/messaging@0.1.0" "call" (func $send (param i32 i32 i32 i32 i32)))
+(data (i32.const 1024) "@TEXT@")
+(data (i32.const 4092) "err")
+(func $call (param $message i32) (param $len i32) (result i32)
+  (call $send (i32.const 1024) (i32.const @LEN@) (local.get $message) (local.get $len) (i32.const 256))
+  (if (i32.eq (i32.load8_u (i32.const 256)) (i32.const 1))
+    (then (return (call $reply (i32.load (i32.const 260)) (i32.load (i32.const 264))))))
+  (if (i32.load8_u (i32.const 256)) (then (return (call $reply (i32.const 4092) (i32.const 3)))))
+  (call $noreply))

@@ -1,0 +1,12 @@
+;; Casts the request's body to the output `to`: 202 where it was taken, else 503 with the number of the error's case.
+;;IMPORT (import "twinlet:device/messaging@0.1.0" "cast" (func $send (param i32 i32 i32 i32 i32)))
+(data (i32.const 1024) "to")
+(func (export "twinlet:device/http-handler@0.1.0#handle") (param $r i32) (result i32)
+  (local $answer i32)
+  (call $send (i32.const 1024) (i32.const 2)
+    (i32.load offset=52 (local.get $r)) (i32.load offset=56 (local.get $r)) (i32.const 256))
+  (if (i32.eqz (i32.load8_u (i32.const 256)))
+    (then (return (call $ok (i32.const 202) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))))
+  (local.set $answer (call $ok_number (i32.load8_u (i32.const 264))))
+  (i32.store16 offset=4 (local.get $answer) (i32.const 503))
+  (local.get $answer))

@@ -1,0 +1,11 @@
+;; Calls the output `to` with the request's body: 200 with the reply, 204 for `noreply`, 502 for `err`.
+;;IMPORT (import "twinlet:device/messaging@0.1.0" "call" (func $send (param i32 i32 i32 i32 i32)))
+(data (i32.const 1024) "to")
+(func (export "twinlet:device/http-handler@0.1.0#handle") (param $r i32) (result i32)
+  (call $send (i32.const 1024) (i32.const 2)
+    (i32.load offset=52 (local.get $r)) (i32.load offset=56 (local.get $r)) (i32.const 256))
+  (if (i32.eq (i32.load8_u (i32.const 256)) (i32.const 1))
+    (then (return (call $ok (i32.const 200) (i32.const 0) (i32.const 0)
+      (i32.load (i32.const 260)) (i32.load (i32.const 264))))))
+  (call $ok (select (i32.const 502) (i32.const 204) (i32.load8_u (i32.const 256)))
+    (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))
