@@ -18,7 +18,7 @@ mod pattern;
 mod proxy;
 mod resolver;
 
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, Phase};
 pub use gate::Gate;
 pub(crate) use gate::{Patience, Payload, Received};
 pub use pattern::{Pattern, PatternError};
@@ -27,7 +27,7 @@ pub use proxy::Proxies;
 /// Bytes of a response's body.
 const MAX_BODY_BYTES: u64 = 4 << 20;
 /// Bytes that are read at once.
-const READ_BYTES: usize = 16 << 10;
+pub(crate) const READ_BYTES: usize = 16 << 10;
 /// Headers that belong to the connection, so that a guest must not set them.
 const OWN_HEADERS: &[&str] = &[
     "host",
@@ -112,6 +112,7 @@ impl From<Failure> for Error {
             Failure::Certificate(_) | Failure::Tls(_) => Error::Tls(text),
             Failure::Late(_) => Error::Timeout,
             Failure::Unresolved(_)
+            | Failure::Refused(_)
             | Failure::Unreachable(_)
             | Failure::Broken(_)
             | Failure::Protocol(_)

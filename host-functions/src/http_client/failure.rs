@@ -19,7 +19,10 @@ pub(crate) enum Failure {
     /// The name did not resolve.
     #[error("{0}")]
     Unresolved(String),
-    /// The connection was refused, or there is no way to the host.
+    /// The host refused the connection.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no way to the host.
     #[error("{0}")]
     Unreachable(String),
     /// The connection broke.
@@ -34,18 +37,45 @@ pub(crate) enum Failure {
     /// The peer does not speak HTTP as it should.
     #[error("{0}")]
     Protocol(String),
-    /// It took too long to get this far.
-    #[error("timed out: {0}")]
-    Late(ureq::Timeout),
+    /// It took too long to get past this.
+    #[error("timed out: {0:?}")]
+    Late(Phase),
     /// Too much is under way already.
     #[error("{0}")]
     Busy(String),
 }
 
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// To resolve the name.
+    Resolve,
+    /// To connect.
+    Connect,
+    /// To send the request.
+    Send,
+    /// To receive the response's head, or all of it.
+    Response,
+    /// To receive the response's body.
+    Body,
+}
+
+impl From<ureq::Timeout> for Phase {
+    fn from(of: ureq::Timeout) -> Self {
+        match of {
+            ureq::Timeout::Resolve => Phase::Resolve,
+            ureq::Timeout::Connect => Phase::Connect,
+            ureq::Timeout::SendRequest | ureq::Timeout::Await100 | ureq::Timeout::SendBody => Phase::Send,
+            ureq::Timeout::RecvBody => Phase::Body,
+            _ => Phase::Response,
+        }
+    }
+}
+
 impl From<ureq::Error> for Failure {
     fn from(error: ureq::Error) -> Self {
         match error {
-            ureq::Error::Timeout(of) => Failure::Late(of),
+            ureq::Error::Timeout(of) => Failure::Late(of.into()),
             ureq::Error::Other(why) => match why.downcast_ref() {
                 Some(Unresolved::Refused { .. }) => Failure::ForbiddenAddress(why.to_string()),
                 Some(Unresolved::Busy) => Failure::Busy(why.to_string()),
@@ -71,7 +101,8 @@ impl From<std::io::Error> for Failure {
             return of_tls(tls);
         }
         match error.kind() {
-            ErrorKind::TimedOut => Failure::Late(ureq::Timeout::Connect),
+            ErrorKind::TimedOut => Failure::Late(Phase::Connect),
+            ErrorKind::ConnectionRefused => Failure::Refused(error.to_string()),
             ErrorKind::UnexpectedEof
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
