@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub chains: Arc<Chains>,
     /// Every function that is wanted; none stands for one that is not ready yet.
     pub functions: BTreeMap<FunctionId, Option<Arc<Function>>>,
+    /// Whether any of them takes bodies as they come.
+    pub any_streams: bool,
     /// Whether a desired state was applied; until then the node is not ready.
     pub applied: bool,
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use twinlet_host::bindings::twinlet::device::types::{Request, Response};
+use twinlet_host::bindings::twinlet::device::types::Request;
 use twinlet_host::messaging::CallRet;
 
 use super::answer::{Answer, Failure};
-use super::{Reply, Service};
+use super::body::Outgoing;
+use super::proxy::{self, Shared};
+use super::{Incoming, Reply, Service, to_guest};
 use crate::actors::Actors;
 use crate::desired::AttachPoint;
 use crate::engine::Answerer;
@@ -30,7 +32,7 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn new(function: Arc<Function>, params: Params, actors: &Actors) -> Result<Self, Failure> {
         let lane = match function.exports().answerer() {
-            Answerer::Http => function.lane.clone(),
+            Answerer::Http | Answerer::WasiHttp => function.lane.clone(),
             Answerer::Actor => {
                 actors.lane(&function.id).ok_or(Failure::Busy("the actor is not ready yet"))?
             }
@@ -59,73 +61,140 @@ impl Exchange<'_> {
         &self,
         turn: Turn,
         target: Result<Target, Failure>,
-        mut request: Request,
+        incoming: Incoming,
         guarded: bool,
         reply: Reply,
     ) {
         let function = target.as_ref().ok().map(|target| target.function.clone());
+        let reply = Shared::new(reply);
+        let id = incoming.request_id.clone();
         let answer = match target {
-            _ if turn == Turn::Refused => self.unserved(function.as_deref(), &request, "the queue is full"),
-            target if guarded => self.guarded(turn, target, &mut request),
-            Ok(target) => {
-                self.answer(turn, &target, &mut request).unwrap_or_else(|f| f.answer(&request.request_id))
-            }
-            Err(failure) => failure.answer(&request.request_id),
+            _ if turn == Turn::Refused => Some(self.unserved(function.as_deref(), &id, "the queue is full")),
+            target if guarded => match to_guest(incoming) {
+                Ok(mut request) => self.guarded(turn, target, &mut request, &reply),
+                Err(failure) => Some(failure.answer(&id)),
+            },
+            Ok(target) => match self.answer(turn, &target, incoming, &reply) {
+                Ok(answer) => answer,
+                Err(failure) => Some(failure.answer(&id)),
+            },
+            Err(failure) => Some(failure.answer(&id)),
         };
-        reply(answer);
+        if let Some(answer) = answer {
+            reply.send(Outgoing::Whole(answer));
+        }
         if let Some(function) = function {
             function.refill();
         }
     }
 
     /// Nothing was run, so nothing of the chain may be either: that needs a place as well.
-    fn unserved(&self, function: Option<&Function>, request: &Request, why: &'static str) -> Answer {
+    fn unserved(&self, function: Option<&Function>, request_id: &str, why: &'static str) -> Answer {
         if let Some(function) = function {
-            self.note(function, &CallError::Exhausted(why.into()), &request.request_id);
+            self.note(function, &CallError::Exhausted(why.into()), request_id);
         }
-        Failure::Busy(why).answer(&request.request_id)
+        Failure::Busy(why).answer(request_id)
     }
 
-    fn guarded(&self, turn: Turn, target: Result<Target, Failure>, request: &mut Request) -> Answer {
+    /// The answer to a request that meets middleware; none where its client has it already.
+    fn guarded(
+        &self,
+        turn: Turn,
+        target: Result<Target, Failure>,
+        request: &mut Request,
+        reply: &Shared,
+    ) -> Option<Answer> {
         let path = request.path.clone();
         let answered = match self.before(&path, request) {
             Err(failure) => Err(failure),
             // A middleware has answered; what is behind it never learns of the request.
-            Ok(Some(answer)) => return answer,
-            Ok(None) => target.and_then(|target| self.answer(turn, &target, request)),
+            Ok(Some(answer)) => return Some(answer),
+            Ok(None) => target.and_then(|target| self.answer_guarded(turn, &target, request, reply)),
         };
-        match answered.and_then(|answer| self.after(&path, answer, &request.request_id)) {
+        match answered.and_then(|answer| answer.map(|a| self.after(&path, a, &request.request_id)).transpose()) {
             Ok(answer) => answer,
-            Err(failure) => self.on_error(&path, &failure, request),
+            Err(failure) => {
+                let answer = failure.answer(&request.request_id);
+                Some(self.on_failure(&path, &failure, request, answer))
+            }
         }
     }
 
-    /// Has the target answer.
-    fn answer(&self, turn: Turn, target: &Target, request: &mut Request) -> Result<Answer, Failure> {
+    /// Has the target answer what no middleware sees; none where its client has the answer already.
+    fn answer(
+        &self,
+        turn: Turn,
+        target: &Target,
+        incoming: Incoming,
+        reply: &Shared,
+    ) -> Result<Option<Answer>, Failure> {
+        let id = incoming.request_id.clone();
+        if target.function.exports().answerer() == Answerer::WasiHttp {
+            let request = proxy::request_of(incoming)?;
+            return self.counted(turn, &target.function, &id, || {
+                self.stream(&target.function, request, reply).map(|()| None)
+            });
+        }
+        let mut request = to_guest(incoming)?;
         request.params.clone_from(&target.params);
+        self.counted(turn, &target.function, &id, || self.invoke(&target.function, &request).map(Some))
+    }
+
+    /// Has the target answer what middleware has seen, and perhaps will.
+    fn answer_guarded(
+        &self,
+        turn: Turn,
+        target: &Target,
+        request: &mut Request,
+        reply: &Shared,
+    ) -> Result<Option<Answer>, Failure> {
         let function = &target.function;
-        let result = match turn {
-            Turn::Run => self.invoke(function, request),
-            Turn::Expired => Err(CallError::Timeout(function.spec.max_execution)),
-            Turn::Refused => Err(CallError::Exhausted("the queue is full".into())),
-        };
-        let answer = result.and_then(|response| Answer::from_guest(response).map_err(CallError::Guest));
-        answer.inspect(|_| function.metrics.invoked(Outcome::Ok, self.began.elapsed())).map_err(|error| {
-            self.note(function, &error, &request.request_id);
-            Failure::from(&error)
+        request.params.clone_from(&target.params);
+        if function.exports().answerer() != Answerer::WasiHttp {
+            return self.counted(turn, function, &request.request_id, || self.invoke(function, request).map(Some));
+        }
+        let for_proxy = proxy::request_from(request)?;
+        let nobody_after = self.links(AttachPoint::Response, &request.path).is_empty();
+        self.counted(turn, function, &request.request_id, || match nobody_after {
+            true => self.stream(function, for_proxy, reply).map(|()| None),
+            false => self.collect(function, for_proxy).map(Some),
         })
     }
 
-    fn invoke(&self, function: &Function, request: &Request) -> Result<Response, CallError> {
+    /// Runs an invocation where its time has come, and counts how it ended.
+    fn counted(
+        &self,
+        turn: Turn,
+        function: &Function,
+        request_id: &str,
+        invoke: impl FnOnce() -> Result<Option<Answer>, CallError>,
+    ) -> Result<Option<Answer>, Failure> {
+        let result = match turn {
+            Turn::Run => invoke(),
+            Turn::Expired => Err(CallError::Timeout(function.spec.max_execution)),
+            Turn::Refused => Err(CallError::Exhausted("the queue is full".into())),
+        };
+        match result {
+            Ok(answer) => {
+                function.metrics.invoked(Outcome::Ok, self.began.elapsed());
+                Ok(answer)
+            }
+            Err(error) => {
+                self.note(function, &error, request_id);
+                Err(Failure::from(&error))
+            }
+        }
+    }
+
+    /// What a function that takes whole requests answers.
+    fn invoke(&self, function: &Function, request: &Request) -> Result<Answer, CallError> {
         if function.exports().answerer() != Answerer::Actor {
-            return function.handle(request, self.deadline);
+            let response = function.handle(request, self.deadline)?;
+            return Answer::from_guest(response).map_err(CallError::Guest);
         }
         match self.service.actors.request(&function.id, &request.body, self.deadline)? {
-            CallRet::Noreply => Ok(Response { status: 204, headers: Vec::new(), body: Vec::new() }),
-            CallRet::Reply(body) => {
-                let content_type = ("content-type".to_owned(), b"application/octet-stream".to_vec());
-                Ok(Response { status: 200, headers: vec![content_type], body })
-            }
+            CallRet::Noreply => Ok(Answer { status: 204, headers: Vec::new(), body: Vec::new() }),
+            CallRet::Reply(body) => Ok(Answer::new(200, "application/octet-stream", body)),
             CallRet::Err => Err(CallError::Guest("handle-call answered `err`".into())),
         }
     }
@@ -144,12 +213,6 @@ impl Exchange<'_> {
         let level = if function.may_complain() { log::Level::Warn } else { log::Level::Debug };
         let version = function.spec.version;
         log::log!(level, "function {} v{version}: request {request_id}: {error}", function.id);
-    }
-
-    /// What the agent answers in a function's place, as the middleware on errors has it.
-    fn on_error(&self, path: &str, failure: &Failure, request: &Request) -> Answer {
-        let answer = failure.answer(&request.request_id);
-        self.on_failure(path, failure, request, answer)
     }
 
     /// The links that a path meets at a point.

@@ -5,17 +5,21 @@
 //! | --- | --- |
 //! | `mod` | requests in, answers out: [`Service::handle`] |
 //! | `exchange` | one request on a worker: middleware, then what answers it |
+//! | `proxy` | the same where a component of `wasi:http` answers, piece by piece |
+//! | `body` | bodies, whole or as they come |
 //! | `middleware` | one call of a middleware, and what it changes |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600 |
 //! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
 
 mod answer;
+mod body;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
 pub mod local;
 mod middleware;
+mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;
 
@@ -26,10 +30,13 @@ use twinlet_host::bindings::twinlet::device::types::Request;
 
 pub use answer::Answer;
 use answer::Failure;
+pub use body::{Body, Outgoing};
 use exchange::{Exchange, Target};
 
 use crate::actors::Actors;
 use crate::board::Board;
+#[cfg(feature = "public-door")]
+use crate::engine::Answerer;
 use crate::metrics::Metrics;
 use crate::process::resident_bytes;
 use crate::routes::NoRoute;
@@ -71,13 +78,13 @@ pub struct Incoming {
     /// The headers, names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// From [`request_id`].
     pub request_id: String,
 }
 
 /// Takes the answer, once.
-pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+pub type Reply = Box<dyn FnOnce(Outgoing) + Send>;
 
 /// What both doors stand before.
 pub struct Service {
@@ -108,7 +115,7 @@ impl Service {
     pub fn handle(self: &Arc<Self>, incoming: Incoming, reply: Reply) -> Option<Instant> {
         match self.own_page(&incoming) {
             Some(page) => {
-                reply(page);
+                reply(Outgoing::Whole(page));
                 None
             }
             None => self.call(incoming, reply),
@@ -116,9 +123,23 @@ impl Service {
     }
 
     /// What a door does with every answer before it writes it: it is counted, and carries the request's id.
-    fn leaves_by(&self, door: &'static str, answer: Answer, request_id: &str) -> Answer {
-        self.metrics.response(door, answer.status);
-        answer.with_header("x-request-id", request_id.as_bytes())
+    fn leaves_by(&self, door: &'static str, answer: Outgoing, request_id: &str) -> Outgoing {
+        answer.map(|answer| {
+            self.metrics.response(door, answer.status);
+            answer.with_header("x-request-id", request_id.as_bytes())
+        })
+    }
+
+    /// Whether the body of this request is to be passed on as it comes; its own is not looked at.
+    #[cfg(feature = "public-door")]
+    fn streams(&self, head: &Incoming) -> bool {
+        let snapshot = self.serving.load();
+        if !snapshot.any_streams || !snapshot.chains.leave_alone(&head.path) {
+            return false;
+        }
+        let found = snapshot.routes.find(&host_name(&head.host), &head.path, &head.method);
+        let function = found.ok().and_then(|matched| snapshot.functions.get(matched.function_id)?.as_ref());
+        function.is_some_and(|function| function.exports().answerer() == Answerer::WasiHttp)
     }
 
     /// What the agent answers itself; functions can not stand in front of these.
@@ -162,7 +183,7 @@ impl Service {
         let (lane, max_execution) = match &target {
             Ok(target) => (target.lane.clone(), target.function.spec.max_execution),
             Err(failure) if !guarded => {
-                reply(failure.answer(&incoming.request_id));
+                reply(Outgoing::Whole(failure.answer(&incoming.request_id)));
                 return None;
             }
             // Who may not enter learns nothing of what is there.
@@ -175,7 +196,7 @@ impl Service {
         let work = Box::new(move |turn| {
             let exchange =
                 Exchange { service: &service, snapshot: &snapshot, lane: &on_lane, began, deadline };
-            exchange.run(turn, target, to_guest(incoming), guarded, reply);
+            exchange.run(turn, target, incoming, guarded, reply);
         });
         self.workers.submit(&lane, deadline, work);
         Some(deadline)
@@ -201,7 +222,11 @@ impl Service {
 }
 
 /// The request as guests see it, but for the params of its route.
-fn to_guest(incoming: Incoming) -> Request {
+fn to_guest(incoming: Incoming) -> Result<Request, Failure> {
+    let Body::Whole(body) = incoming.body else {
+        // It was for a function that takes bodies as they come, until this moment.
+        return Err(Failure::Busy("the function is being replaced"));
+    };
     let mut headers = incoming.headers;
     let named = headers
         .iter()
@@ -211,16 +236,16 @@ fn to_guest(incoming: Incoming) -> Request {
     headers.retain(|(name, _)| {
         !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|other| other == name.as_bytes())
     });
-    Request {
+    Ok(Request {
         method: incoming.method,
         path: incoming.path,
         query: incoming.query,
         host: host_name(&incoming.host),
         headers,
         params: Vec::new(),
-        body: incoming.body,
+        body,
         request_id: incoming.request_id,
-    }
+    })
 }
 
 /// The client's own id where it is a sane one, else a new one.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::board::Board;
 use crate::chains::Chains;
 use crate::desired::{Desired, FunctionId, FunctionSpec};
+use crate::engine::Answerer;
 use crate::metrics::Metrics;
 use crate::plan;
 use crate::pool::Function;
@@ -249,11 +250,16 @@ impl Reconciler {
                 functions.insert(id.clone(), item.serving.clone());
             }
         }
+        let streams = |f: &Option<Arc<Function>>| {
+            f.as_ref().is_some_and(|function| function.exports().answerer() == Answerer::WasiHttp)
+        };
+        let any_streams = functions.values().any(streams);
         let chains = Arc::new(Chains::new(&wanted.middleware));
         self.serving.store(Arc::new(Snapshot {
             routes: state.table.clone(),
             chains,
             functions,
+            any_streams,
             applied: state.applied,
         }));
     }
@@ -273,6 +279,7 @@ impl Reconciler {
                 routes: kept.routes.clone(),
                 chains: kept.chains.clone(),
                 functions,
+                any_streams: kept.any_streams,
                 applied: state.applied,
             }));
         }

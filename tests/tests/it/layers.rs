@@ -62,7 +62,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tiny_http", &["http/local"]),
     ("hyper", &["http/public"]),
     ("hyper_util", &["http/public"]),
-    ("http_body_util", &["http/public"]),
+    ("http_body_util", &["http", "pool"]),
     ("wasmtime", &["compile", "engine", "pool"]),
     ("wasmtime_wasi", &["engine"]),
     ("ureq", &["fetch"]),
