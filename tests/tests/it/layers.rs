@@ -59,6 +59,7 @@ const FORBIDDEN: &[(u8, &[&str])] = &[(2, &["mqtt", "http"])];
 const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["mqtt"]),
     ("sled", &["store"]),
+    ("crc32fast", &["store"]),
     ("tiny_http", &["http/local"]),
     ("hyper", &["http/public"]),
     ("hyper_util", &["http/public"]),
