@@ -4,6 +4,7 @@ use twinlet_host::Guest;
 use twinlet_host::bindings::exports::twinlet::device::{
     actor, http_handler, on_error, on_request, on_response,
 };
+use twinlet_host::wasi_http::{IncomingHandler, IncomingHandlerIndices};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
@@ -59,7 +60,8 @@ impl Exports {
             exports.http = find(pre, "twinlet:device/http-handler@0.1.0", http_handler::GuestIndices::new)?;
         }
         if of(Entrypoint::WasiHttp) && exports_wasi_http(pre) {
-            let misfit = |e| EngineError::Misfit(format!("its wasi:http/incoming-handler does not fit: {e:#}"));
+            let misfit =
+                |e| EngineError::Misfit(format!("its wasi:http/incoming-handler does not fit: {e:#}"));
             exports.wasi_http = Some(IncomingHandlerIndices::new(pre).map_err(misfit)?);
         }
         if of(Entrypoint::Actor) {

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use twinlet_host::wasi_http::HyperOutgoingBody;
 
 use super::Answer;
-pub use crate::pool::Streamed;
+pub(super) use crate::pool::Streamed;
 
 /// The body of a request.
 pub enum Body {

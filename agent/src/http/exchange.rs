@@ -111,7 +111,9 @@ impl Exchange<'_> {
             Ok(Some(answer)) => return Some(answer),
             Ok(None) => target.and_then(|target| self.answer_guarded(turn, &target, request, reply)),
         };
-        match answered.and_then(|answer| answer.map(|a| self.after(&path, a, &request.request_id)).transpose()) {
+        match answered
+            .and_then(|answer| answer.map(|a| self.after(&path, a, &request.request_id)).transpose())
+        {
             Ok(answer) => answer,
             Err(failure) => {
                 let answer = failure.answer(&request.request_id);
@@ -151,7 +153,8 @@ impl Exchange<'_> {
         let function = &target.function;
         request.params.clone_from(&target.params);
         if function.exports().answerer() != Answerer::WasiHttp {
-            return self.counted(turn, function, &request.request_id, || self.invoke(function, request).map(Some));
+            return self
+                .counted(turn, function, &request.request_id, || self.invoke(function, request).map(Some));
         }
         let for_proxy = proxy::request_from(request)?;
         let nobody_after = self.links(AttachPoint::Response, &request.path).is_empty();

@@ -61,7 +61,11 @@ impl Exchange<'_> {
     }
 
     /// Has the function answer, and puts its answer together, for middleware to see it whole.
-    pub(super) fn collect(&self, function: &Function, request: http::Request<Streamed>) -> Result<Answer, CallError> {
+    pub(super) fn collect(
+        &self,
+        function: &Function,
+        request: http::Request<Streamed>,
+    ) -> Result<Answer, CallError> {
         let (sender, collected) = mpsc::sync_channel(1);
         let runtime = Handle::current();
         let on_response = move |response| match head(response) {
@@ -124,7 +128,8 @@ fn build(
 fn head(
     response: Result<http::Response<HyperOutgoingBody>, ErrorCode>,
 ) -> Result<(Answer, HyperOutgoingBody), CallError> {
-    let response = response.map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
+    let response =
+        response.map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
     let (head, body) = response.into_parts();
     let length = head.headers.get(http::header::CONTENT_LENGTH).map(|length| length.as_bytes().to_vec());
     let headers = head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect();
@@ -138,7 +143,8 @@ fn head(
 
 async fn whole(mut answer: Answer, body: HyperOutgoingBody) -> Result<Answer, CallError> {
     let collected = Limited::new(body, MAX_WHOLE_BYTES).collect().await;
-    let collected = collected.map_err(|error| CallError::Guest(format!("its response broke off: {error}")))?;
+    let collected =
+        collected.map_err(|error| CallError::Guest(format!("its response broke off: {error}")))?;
     answer.headers.retain(|(name, _)| name != "content-length");
     answer.body = collected.to_bytes().to_vec();
     Ok(answer)
