@@ -84,15 +84,41 @@ impl Board {
             function.serving_version = Some(version);
             function.last_error = None;
             function.restart_count = failures;
+            function.crashed = false;
         });
     }
 
-    /// The version that serves is the one that is wanted, whatever was tried meanwhile.
+    /// The version that serves is the one that is wanted, whatever was tried meanwhile. An actor that has crashed is
+    /// not running all the same.
     pub fn serves(&self, id: &FunctionId, version: u64) {
-        let now = self.status.borrow().functions.get(id).map(|function| (function.version, function.phase));
-        if now != Some((version, Phase::Running)) {
+        let status = self.status.borrow();
+        let runs = |f: &FunctionStatus| f.version == version && (f.phase == Phase::Running || f.crashed);
+        let already = status.functions.get(id).is_some_and(runs);
+        drop(status);
+        if !already {
             self.running(id, version, 0);
         }
+    }
+
+    /// An actor has crashed so many times in a row; with `waits` it starts again only later.
+    pub fn actor_crashed(&self, id: &FunctionId, error: &str, crashes: u32, waits: bool) {
+        self.change(id, |function| {
+            function.last_error = Some(cut(error));
+            function.restart_count = crashes;
+            if waits && !function.crashed {
+                (function.phase, function.since) = (Phase::Backoff, unix_seconds());
+            }
+            function.crashed = waits;
+        });
+    }
+
+    /// An actor that had crashed runs again.
+    pub fn actor_runs(&self, id: &FunctionId) {
+        self.change(id, |function| {
+            if std::mem::take(&mut function.crashed) {
+                (function.phase, function.since) = (Phase::Running, unix_seconds());
+            }
+        });
     }
 
     /// A function's preparation failed, for now or until it changes, after so many earlier ones.
@@ -138,6 +164,7 @@ impl Board {
                 restart_count: 0,
                 since: unix_seconds(),
                 reported: serde_json::Map::new(),
+                crashed: false,
             });
             let before = function.clone();
             change(function);

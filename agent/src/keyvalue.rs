@@ -5,6 +5,15 @@ use twinlet_host::KeyValue;
 #[derive(Default)]
 pub struct KeyValues;
 
+impl KeyValues {
+    /// Forgets.
+    pub fn forget(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    /// Forgets.
+    pub fn keep_only(&self, _: impl Fn(&str) -> bool) {}
+}
+
 impl KeyValue for KeyValues {
     fn get(&self, _: &str, _: &str) -> Result<Option<Vec<u8>>, String> {
         Err("not there yet".into())

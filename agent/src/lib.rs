@@ -19,9 +19,10 @@
 //! | [`engine`] | wasmtime, its clock and linker | functions |
 //! | [`pool`] | one function version and its instances | routes, callers |
 //! | [`workers`], [`thread`] | threads and the queue before them | what the work is |
-//! | [`routes`], [`serving`] | which function; the snapshot that is served | requests |
+//! | [`actors`] | mailboxes, turns, timers and kept state | routes, deployment |
+//! | [`routes`], [`chains`], [`serving`] | which function, which middleware; the snapshot that is served | requests |
 //! | [`http`] | one service, two doors | desired state |
-//! | [`outbox`] | telemetry on its way | MQTT |
+//! | [`outbox`], [`keyvalue`] | telemetry on its way; what functions keep | MQTT; what it means |
 //! | [`board`], [`status`], [`metrics`], [`process`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
@@ -32,7 +33,8 @@
 //! # Threads
 //!
 //! `net` (one tokio runtime: MQTT, the public door, the reporter), `twin`, `reconciler`, `guest-N` (guests run there
-//! and only there), `epoch` (the guests' deadline clock), `local` (the local door). [`agent::Agent`] owns them all.
+//! and only there), `timers` (delayed casts and restarts of actors), `epoch` (the guests' deadline clock), `local` (the
+//! local door). [`agent::Agent`] owns them all.
 //! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `local-write` (a large answer
 //! to a slow local client).
 
@@ -40,6 +42,7 @@ pub mod actors;
 pub mod agent;
 pub mod artifacts;
 pub mod board;
+pub mod chains;
 pub mod cli;
 pub mod compile;
 pub mod config;

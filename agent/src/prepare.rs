@@ -90,6 +90,12 @@ impl Preparer {
         self.artifacts.has(&spec.sha256)
     }
 
+    /// Forgets what functions have kept, but for these.
+    pub fn forget_all_but(&self, known: impl Fn(&str) -> bool) {
+        self.actors.keep_only(&known);
+        self.keyvalue.keep_only(&known);
+    }
+
     /// Prepares a function. Blocks for as long as its download, its compilation and its start take.
     pub fn prepare(
         &self,
@@ -244,7 +250,7 @@ impl Preparer {
             reports: self.board.clone(),
             http,
             max_memory_bytes: usize::try_from(u64::from(spec.memory_pages) << 16).unwrap_or(usize::MAX),
-            slot: self.workers.slot(&lane),
+            slot: self.workers.slot(),
             log: GuestLog::new(id.as_str()),
         };
         let metrics = self.metrics.function(id);

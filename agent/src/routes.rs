@@ -117,7 +117,8 @@ fn fits_method(methods: &[String], method: &str) -> bool {
         || (method == "HEAD" && methods.iter().any(|m| m == "GET"))
 }
 
-fn fit_path(pattern: &PathPattern, path: &str) -> Option<Vec<(String, String)>> {
+/// The `{name}` segments of a path that fits a pattern; none where it does not.
+pub(crate) fn fit_path(pattern: &PathPattern, path: &str) -> Option<Vec<(String, String)>> {
     let mut rest = path.strip_prefix('/')?.split('/');
     let mut params = Vec::new();
     for wanted in &pattern.segments {
@@ -134,7 +135,7 @@ fn fit_path(pattern: &PathPattern, path: &str) -> Option<Vec<(String, String)>> 
 }
 
 /// Decodes `%41`; what is no such escape stays, and bytes that are no UTF-8 become the replacement character.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

@@ -48,13 +48,16 @@ pub struct FunctionStatus {
     pub phase: Phase,
     /// The last thing that went wrong, cleared when a version runs.
     pub last_error: Option<String>,
-    /// Preparations of the wanted version that failed before the present one.
+    /// Preparations of the wanted version that failed before the present one, or crashes of an actor in a row.
     pub restart_count: u32,
     /// When the phase began, in seconds since 1970, by this device's clock.
     pub since: u64,
     /// What the function itself reports.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub reported: Map<String, Value>,
+    /// An actor that waits to be started again after a crash.
+    #[serde(skip)]
+    pub crashed: bool,
 }
 
 /// How far a function has come.

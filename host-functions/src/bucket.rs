@@ -33,6 +33,12 @@ impl Bucket {
         true
     }
 
+    /// Takes so many tokens, there or not. What is missing is owed: it is gained before any can be taken again.
+    pub fn owe(&mut self, taken: u32, now: Instant) {
+        self.refill(now);
+        self.tokens -= f64::from(taken);
+    }
+
     /// How long until so many tokens are there; zero where they are.
     pub fn wait_for(&mut self, wanted: u32, now: Instant) -> Duration {
         self.refill(now);

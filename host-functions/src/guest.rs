@@ -2,17 +2,21 @@
 //! Knows nothing of the component's code.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 use wasmtime::component::ResourceTable;
+use wasmtime_wasi::runtime::poll_noop;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::http_client::Gate;
 use crate::limits::Limits;
 use crate::logging::GuestLog;
 use crate::rates::Rates;
+use crate::wasi_http::HttpState;
 use crate::{KeyValue, Messages, MetricSink, ReportSink, TelemetrySink};
 
 /// What all instances of one function version share.
@@ -57,6 +61,22 @@ pub trait WorkerSlot: Send + Sync {
     fn enter(&self);
 }
 
+/// A worker that waits; it goes on when this is dropped.
+struct Away<'a>(&'a Arc<dyn WorkerSlot>);
+
+impl<'a> From<&'a Arc<dyn WorkerSlot>> for Away<'a> {
+    fn from(slot: &'a Arc<dyn WorkerSlot>) -> Self {
+        slot.leave();
+        Self(slot)
+    }
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.0.enter();
+    }
+}
+
 /// The data of one instance's store.
 pub struct Guest {
     pub(crate) environment: Arc<Environment>,
@@ -68,6 +88,7 @@ pub struct Guest {
     deadline: Instant,
     table: ResourceTable,
     wasi: Option<WasiCtx>,
+    http: Option<Box<HttpState>>,
 }
 
 impl Guest {
@@ -76,7 +97,7 @@ impl Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(crate::limits::MAX_RESOURCES);
         let limits = Limits::new(environment.max_memory_bytes);
-        Self { environment, limits, in_event: false, depth: 0, deadline, table, wasi: None }
+        Self { environment, limits, in_event: false, depth: 0, deadline, table, wasi: None, http: None }
     }
 
     /// Sets until when the next call may run; host calls wait no longer than that.
@@ -110,15 +131,38 @@ impl Guest {
 
     /// Runs a host call that waits, with the worker's place given up meanwhile.
     pub(crate) fn waiting<R>(&mut self, wait: impl FnOnce(&mut Self) -> R) -> R {
-        struct Away(Arc<dyn WorkerSlot>);
-        impl Drop for Away {
-            fn drop(&mut self) {
-                self.0.enter();
-            }
-        }
-        self.environment.slot.leave();
-        let _away = Away(self.environment.slot.clone());
+        let slot = self.environment.slot.clone();
+        let _away = Away::from(&slot);
         wait(self)
+    }
+
+    /// Runs a host call that may wait, with the worker's place given up when it does, and no longer than the guest may
+    /// run: past that it traps.
+    pub(crate) fn within<R>(
+        &mut self,
+        call: impl AsyncFnOnce(&mut ResourceTable) -> R,
+    ) -> wasmtime::Result<R> {
+        let (left, slot) = (self.time_left(), self.environment.slot.clone());
+        let mut call = pin!(call(&mut self.table));
+        if let Some(done) = poll_noop(call.as_mut()) {
+            return Ok(done);
+        }
+        let _away = Away::from(&slot);
+        let waited = Handle::current().block_on(async { tokio::time::timeout(left, call).await });
+        waited.map_err(|_| wasmtime::Trap::Interrupt.into())
+    }
+
+    /// What `wasi:http` keeps for this instance, made on first use, and the table of its resources.
+    pub(crate) fn http_state(&mut self) -> (&mut HttpState, &mut ResourceTable) {
+        let Self { environment, deadline, table, http, .. } = self;
+        let state = http.get_or_insert_with(|| Box::new(HttpState::new(environment.clone())));
+        state.set_deadline(*deadline);
+        (state, table)
+    }
+
+    /// The same, where it was used.
+    pub(crate) fn used_http_state(&mut self) -> Option<&mut HttpState> {
+        self.http.as_deref_mut()
     }
 
     /// Most guests never touch WASI, and its context costs system calls: it is made on first use.

@@ -15,7 +15,8 @@
 //! | `wasi:logging/logging`, stdio of `wasi:cli` | [`logging`]: escaped, cut and rate-limited lines in the agent's log |
 //! | `wasi:config/store` | `config`: the function's config, key by key |
 //! | `wasi:keyvalue/store` | [`keyvalue`]: hands values to a [`KeyValue`] |
-//! | `wasi:io/poll` | [`poll`]: waits that end at the caller's deadline and free the worker meanwhile |
+//! | `wasi:http` | [`wasi_http`]: requests in and out with streamed bodies, the latter by the gate of [`http_client`] |
+//! | `wasi:io/poll`, `wasi:io/streams` | [`poll`], [`streams`]: waits that end at the caller's deadline and free the worker meanwhile |
 //! | the rest of `wasi:*` | wasmtime-wasi, with no directory open and every address denied |
 //!
 //! [`rates`] bounds how often a function may call any of these, [`limits`] bounds what a guest may hold; [`link::refused_imports`] says what it may import.
@@ -44,8 +45,10 @@ pub mod messaging;
 pub mod metrics;
 pub mod poll;
 pub mod rates;
+pub mod streams;
 pub mod telemetry;
 pub mod twin;
+pub mod wasi_http;
 
 pub use guest::{Environment, Guest, WorkerSlot};
 pub use keyvalue::KeyValue;

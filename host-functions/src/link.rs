@@ -2,7 +2,7 @@
 
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime_wasi::p2::bindings::sync::io::poll;
+use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 
 use crate::Guest;
 use crate::bindings::twinlet::device::{
@@ -11,9 +11,11 @@ use crate::bindings::twinlet::device::{
 use crate::bindings::wasi::config::store as config;
 use crate::bindings::wasi::keyvalue::store as keyvalue;
 use crate::bindings::wasi::logging::logging;
-use crate::poll::{Polling, View};
+use crate::poll::{View, Waiting};
+use crate::wasi_http;
 
-/// The packages, and where a slash follows the interfaces, that a component may import.
+/// What a component may import: interfaces by their exact name, packages where the name ends with a slash, and
+/// interfaces of any patch version where it ends with a dot.
 const OFFERED: &[&str] = &[
     "twinlet:device/types@0.1.0",
     "twinlet:device/http-client@0.1.0",
@@ -29,6 +31,8 @@ const OFFERED: &[&str] = &[
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
+    "wasi:http/types@0.2.",
+    "wasi:http/outgoing-handler@0.2.",
     "wasi:io/",
     "wasi:random/",
     "wasi:sockets/",
@@ -38,8 +42,11 @@ const OFFERED: &[&str] = &[
 pub fn link(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
     linker.allow_shadowing(true);
-    poll::add_to_linker::<Guest, Polling>(&mut linker, |guest| View(guest))?;
+    poll::add_to_linker::<Guest, Waiting>(&mut linker, |guest| View(guest))?;
+    streams::add_to_linker::<Guest, Waiting>(&mut linker, |guest| View(guest))?;
+    wasi_http::add_endings(&mut linker)?;
     linker.allow_shadowing(false);
     types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     http_client::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
@@ -62,7 +69,9 @@ pub fn refused_imports(engine: &Engine, component: &Component) -> Vec<String> {
 }
 
 fn is_offered(name: &str) -> bool {
-    OFFERED.iter().any(|offer| if offer.ends_with('/') { name.starts_with(offer) } else { name == *offer })
+    OFFERED
+        .iter()
+        .any(|offer| if offer.ends_with(['/', '.']) { name.starts_with(offer) } else { name == *offer })
 }
 
 #[cfg(test)]
@@ -79,7 +88,9 @@ mod tests {
         assert!(is_offered("wasi:io/poll@0.2.3"));
         assert!(is_offered("twinlet:device/twin@0.1.0"));
         assert!(!is_offered("twinlet:device/twin@9.0.0"));
-        assert!(!is_offered("wasi:http/outgoing-handler@0.2.0"));
+        assert!(is_offered("wasi:http/outgoing-handler@0.2.0"));
+        assert!(!is_offered("wasi:http/outgoing-handler@0.3.0"));
+        assert!(!is_offered("wasi:http/incoming-handler@0.2.0"));
         assert!(!is_offered("acme:unknown/thing"));
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! The epoch deadline stops only code that runs; without this, a guest could sleep for an hour in `poll`.
 
-use tokio::runtime::Handle;
 use wasmtime::component::{HasData, Resource};
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::io::poll as waiting;
@@ -11,9 +10,9 @@ use wasmtime_wasi::p2::bindings::sync::io::poll;
 use crate::Guest;
 
 /// Marks [`Guest`] as the implementor that the linker is given.
-pub(crate) struct Polling;
+pub(crate) struct Waiting;
 
-impl HasData for Polling {
+impl HasData for Waiting {
     type Data<'a> = View<'a>;
 }
 
@@ -22,15 +21,7 @@ pub struct View<'a>(pub(crate) &'a mut Guest);
 
 impl poll::Host for View<'_> {
     fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        let left = self.0.time_left();
-        self.0.waiting(|guest| {
-            Handle::current().block_on(async {
-                match tokio::time::timeout(left, waiting::Host::poll(guest.table(), pollables)).await {
-                    Ok(ready) => ready,
-                    Err(_) => Err(wasmtime::Trap::Interrupt.into()),
-                }
-            })
-        })
+        self.0.within(async |table| waiting::Host::poll(table, pollables).await)?
     }
 }
 
@@ -40,16 +31,7 @@ impl poll::HostPollable for View<'_> {
     }
 
     fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        let left = self.0.time_left();
-        self.0.waiting(|guest| {
-            Handle::current().block_on(async {
-                match tokio::time::timeout(left, waiting::HostPollable::block(guest.table(), pollable)).await
-                {
-                    Ok(ready) => ready,
-                    Err(_) => Err(wasmtime::Trap::Interrupt.into()),
-                }
-            })
-        })
+        self.0.within(async |table| waiting::HostPollable::block(table, pollable).await)?
     }
 
     fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {

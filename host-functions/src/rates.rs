@@ -1,7 +1,7 @@
 //! How often a function may call the agent, and with how many bytes: a token bucket of calls and one of bytes for each
 //! kind of host call, shared by all of the function's instances.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::Guest;
@@ -62,6 +62,26 @@ impl Rates {
     /// Takes one call and so many bytes, or nothing and says how long until both are there.
     pub fn take(&self, kind: Kind, bytes: usize) -> Result<(), Duration> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut pair = self.pair(kind);
+        let now = Instant::now();
+        let wait = pair.calls.wait_for(1, now).max(pair.bytes.wait_for(bytes, now));
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        let taken = pair.calls.take(now) && pair.bytes.take_many(bytes, now);
+        if taken { Ok(()) } else { Err(Duration::ZERO) }
+    }
+
+    /// Takes so many bytes that have gone by already, whether they are there or not, and says how long until none are
+    /// owed.
+    pub(crate) fn charge(&self, kind: Kind, bytes: usize) -> Duration {
+        let now = Instant::now();
+        let mut pair = self.pair(kind);
+        pair.bytes.owe(u32::try_from(bytes).unwrap_or(u32::MAX), now);
+        pair.bytes.wait_for(0, now)
+    }
+
+    fn pair(&self, kind: Kind) -> MutexGuard<'_, Pair> {
         let [http, telemetry, storage, message, metric, report, read] = &self.0;
         let pair = match kind {
             Kind::Http => http,
@@ -72,14 +92,7 @@ impl Rates {
             Kind::Report => report,
             Kind::Read => read,
         };
-        let mut pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let wait = pair.calls.wait_for(1, now).max(pair.bytes.wait_for(bytes, now));
-        if wait > Duration::ZERO {
-            return Err(wait);
-        }
-        let taken = pair.calls.take(now) && pair.bytes.take_many(bytes, now);
-        if taken { Ok(()) } else { Err(Duration::ZERO) }
+        pair.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,5 +128,13 @@ mod tests {
         assert!(rates.take(Kind::Storage, 4 << 20).is_ok());
         assert!(rates.take(Kind::Storage, 1 << 20).is_err(), "no bytes are left");
         assert!(rates.take(Kind::Metric, 10).is_ok(), "another kind has its own");
+    }
+
+    #[test]
+    fn bytes_that_have_gone_by_are_owed() {
+        let rates = Rates::default();
+        assert_eq!(rates.charge(Kind::Http, 8 << 20), Duration::ZERO);
+        assert!(rates.charge(Kind::Http, 1 << 20) > Duration::from_millis(500));
+        assert!(rates.take(Kind::Http, 0).is_err(), "no request is sent before they are paid");
     }
 }

@@ -1,24 +1,323 @@
-//! Actors (being built).
+//! Actors: functions with a mailbox, one event at a time, timers, and kept state. Knows nothing of routes, and of
+//! deployment only which version is to run.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `mod` | who is there, and messages to them: [`Actors`] |
+//! | `actor` | one actor: its turns, crashes and restarts |
+//! | `mailbox` | what waits for it |
+//! | `timers` | delayed casts, on the disk, and the thread that fires them |
+//! | `states` | what actors have synced |
+//! | `waits` | who waits for whom, so that no ring of calls is closed |
+//!
+//! An event runs on a worker that holds the actor's lane, which has one place. A call from guest to guest takes the
+//! caller's worker over to the callee's lane ([`Workers::visit`]), so it needs no second worker; what lies in the
+//! callee's mailbox already goes first.
+
+mod actor;
+mod mailbox;
+mod states;
+mod timers;
+mod waits;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use twinlet_host::Messages;
-use twinlet_host::messaging::{CallRet, Error, Sender};
+use twinlet_host::messaging::{CallRet, Error, InstanceId, Sender};
+
+use actor::{Actor, Wanted};
+use mailbox::Event;
+use states::States;
+use timers::{Due, Refused, Timers};
+use waits::Waits;
+
+use crate::board::Board;
+use crate::config::NodeId;
+use crate::desired::FunctionId;
+use crate::metrics::Metrics;
+use crate::pool::{CallError, Function};
+use crate::store::{Store, StoreError};
+use crate::thread::Thread;
+use crate::workers::{Lane, MAX_DEPTH, Turn, Workers};
+
+/// How long an actor with much in its mailbox keeps a worker before others have their turn.
+const SHARE: Duration = Duration::from_millis(10);
+/// When a timer finds a full mailbox, how long until it tries again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// All actors.
-#[derive(Default)]
-pub struct Actors;
+pub struct Actors {
+    house: Arc<House>,
+}
+
+/// What all actors share.
+struct House {
+    node: NodeId,
+    workers: Arc<Workers>,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+    present: RwLock<BTreeMap<String, Arc<Actor>>>,
+    timers: Timers,
+    states: States,
+    waits: Waits,
+}
+
+impl Actors {
+    /// No actor yet, and the timers and states that are on the disk.
+    pub fn new(
+        node: NodeId,
+        store: &Arc<Store>,
+        workers: Arc<Workers>,
+        board: Arc<Board>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let timers = Timers::restore(store.table("timers"))?;
+        let states = States::new(store.table("actors"));
+        let (present, waits) = (RwLock::default(), Waits::default());
+        Ok(Self { house: Arc::new(House { node, workers, board, metrics, present, timers, states, waits }) })
+    }
+
+    /// Starts the thread that fires timers; it ends with [`Actors::stop`].
+    pub fn start_timers(&self) -> std::io::Result<Thread> {
+        let house = self.house.clone();
+        Thread::start("timers", move || {
+            while let Some(due) = house.timers.next() {
+                house.fire(due);
+            }
+        })
+    }
+
+    /// Makes a version the one that runs: from its next turn on the actor is an instance of it, with the state that
+    /// was synced last and the mailbox and timers that it has.
+    pub fn deploy(&self, function: &Arc<Function>) {
+        let house = &self.house;
+        let id = function.id.as_str();
+        let mut present = house.present.write().unwrap_or_else(PoisonError::into_inner);
+        let actor = present
+            .entry(id.to_owned())
+            .or_insert_with(|| Arc::new(Actor::new(function.id.clone(), house.workers.lane(1))));
+        actor.want(Wanted::Version(function.clone()));
+        let actor = actor.clone();
+        drop(present);
+        house.schedule(&actor);
+        house.timers.unpark(id);
+    }
+
+    /// Has an actor take its last event; then it is gone, and with `forget` its timers and its state as well.
+    pub fn retire(&self, id: &FunctionId, forget: bool) {
+        match self.house.find(id.as_str()) {
+            Some(actor) => {
+                let (done, _) = mpsc::channel();
+                actor.want(Wanted::Stopped { forget, done });
+                self.house.schedule(&actor);
+            }
+            None if forget => self.house.forget(id.as_str()),
+            None => {}
+        }
+    }
+
+    /// Forgets the timers and states of all functions but these, which are those of an earlier run.
+    pub fn keep_only(&self, known: impl Fn(&str) -> bool) {
+        let mut kept = self.house.timers.owners();
+        match self.house.states.kept() {
+            Ok(states) => kept.extend(states),
+            Err(error) => log::warn!("looking for states of actors that are gone: {error}"),
+        }
+        kept.sort_unstable();
+        kept.dedup();
+        for id in kept.iter().filter(|id| !known(id) && self.house.find(id).is_none()) {
+            self.house.forget(id);
+        }
+    }
+
+    /// The lane in which an actor's events run, for whoever brings it a request.
+    pub fn lane(&self, id: &FunctionId) -> Option<Arc<Lane>> {
+        self.house.find(id.as_str()).map(|actor| actor.lane.clone())
+    }
+
+    /// Brings an actor the body of a request, on a worker that holds its lane.
+    pub fn request(&self, id: &FunctionId, body: &[u8], deadline: Instant) -> Result<CallRet, CallError> {
+        let gone = || CallError::Exhausted("the actor is not running".into());
+        let actor = self.house.find(id.as_str()).ok_or_else(gone)?;
+        let mark = actor.mailbox().mark();
+        actor.call(&self.house, (&self.house.src(""), body), (mark, 0, deadline))
+    }
+
+    /// Timers that are to come.
+    pub fn timers(&self) -> usize {
+        self.house.timers.count()
+    }
+
+    /// Has every actor take its last event, and ends the timers. Says whether all have by the deadline.
+    pub fn stop(&self, deadline: Instant) -> bool {
+        self.house.timers.stop();
+        let present = self.house.present.read().unwrap_or_else(PoisonError::into_inner);
+        let actors: Vec<_> = present.values().cloned().collect();
+        drop(present);
+        let (done, ended) = mpsc::channel();
+        for actor in &actors {
+            actor.want(Wanted::Stopped { forget: false, done: done.clone() });
+            self.house.schedule(actor);
+        }
+        drop(done);
+        actors.iter().all(|_| ended.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok())
+    }
+}
+
+impl House {
+    fn find(&self, id: &str) -> Option<Arc<Actor>> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        present.get(id).filter(|actor| !actor.closed.load(Ordering::Acquire)).cloned()
+    }
+
+    fn src(&self, function_id: &str) -> InstanceId {
+        InstanceId { node_id: self.node.as_str().to_owned(), function_id: function_id.to_owned() }
+    }
+
+    /// Has a worker look after an actor soon.
+    fn schedule(self: &Arc<Self>, actor: &Arc<Actor>) {
+        if actor.scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (house, of_worker) = (self.clone(), actor.clone());
+        let work = move |turn| {
+            of_worker.scheduled.store(false, Ordering::Release);
+            if turn == Turn::Run && of_worker.run(&house, Instant::now() + SHARE) {
+                house.schedule(&of_worker);
+            }
+        };
+        self.workers.post(&actor.lane, Box::new(work));
+    }
+
+    /// Puts an event into a mailbox, or gives it back where that is full.
+    fn deliver(self: &Arc<Self>, actor: &Arc<Actor>, event: Event) -> Result<(), Event> {
+        actor.mailbox().push(event).inspect_err(|_| self.metrics.actor_event(&actor.id, "refused"))?;
+        self.schedule(actor);
+        Ok(())
+    }
+
+    fn fire(self: &Arc<Self>, due: Due) {
+        let timer = match due {
+            Due::Restart(id) => {
+                if let Some(actor) = self.find(&id) {
+                    self.schedule(&actor);
+                }
+                return;
+            }
+            Due::Timer(timer) => timer,
+        };
+        // Its target may be on its way still, as after a restart.
+        let Some(actor) = self.find(&timer.to) else { return self.timers.park(timer) };
+        let event = Event {
+            src: self.src(&timer.key.owner),
+            message: timer.message.clone(),
+            timer: Some(timer.key.clone()),
+        };
+        match self.deliver(&actor, event) {
+            Ok(()) => self.metrics.actor_event(&actor.id, "timer"),
+            Err(_) => self.timers.at(Instant::now() + AGAIN, Due::Timer(timer)),
+        }
+    }
+
+    /// After an actor's last event. It may be wanted again already; then it stays.
+    fn is_stopped(&self, actor: &Actor, forget: bool) {
+        let id = actor.id.as_str();
+        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        if actor.closed.load(Ordering::Acquire) {
+            present.remove(id);
+        } else {
+            return;
+        }
+        drop(present);
+        let left = actor.mailbox().clear();
+        if !left.is_empty() {
+            log::info!("actor {id}: {} messages were in its mailbox when it stopped", left.len());
+        }
+        if forget {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&self, id: &str) {
+        if let Err(error) = self.timers.forget(id).and_then(|()| self.states.forget(id)) {
+            log::warn!("forgetting the timers and the state of {id}: {error}; tried again at the next start");
+        }
+    }
+}
 
 impl Messages for Actors {
-    fn cast(&self, _: &Sender, to: &str, _: Vec<u8>) -> Result<(), Error> {
-        Err(Error::Unknown(to.to_owned()))
+    fn cast(&self, from: &Sender, to: &str, message: Vec<u8>) -> Result<(), Error> {
+        let actor = self.house.find(to).ok_or_else(|| unknown(to))?;
+        let event = Event { src: self.house.src(&from.function_id), message, timer: None };
+        self.house.deliver(&actor, event).map_err(|_| Error::Full)
     }
-    fn call(&self, _: &Sender, _: &str, _: &[u8], _: Instant) -> CallRet {
-        CallRet::Err
+
+    fn call(&self, from: &Sender, to: &str, message: &[u8], deadline: Instant) -> CallRet {
+        match self.try_call(from, to, message, deadline) {
+            Ok(answer) => answer,
+            Err(why) => {
+                log::debug!("{} calls {to}: {why}", from.function_id);
+                CallRet::Err
+            }
+        }
     }
-    fn delayed_cast(&self, _: &Sender, _: Duration, to: &str, _: Vec<u8>) -> Result<(), Error> {
-        Err(Error::Unknown(to.to_owned()))
+
+    fn delayed_cast(&self, from: &Sender, delay: Duration, to: &str, message: Vec<u8>) -> Result<(), Error> {
+        if !from.in_event {
+            return Err(Error::NotAnActor);
+        }
+        // Its own last event may still set one.
+        if to != from.function_id && self.house.find(to).is_none() {
+            return Err(unknown(to));
+        }
+        self.house.timers.set(&from.function_id, delay, to, message).map_err(|refused| match refused {
+            Refused::Full => Error::Full,
+            Refused::Store(error) => Error::Storage(error.to_string()),
+        })
     }
-    fn sync(&self, _: &Sender, _: Vec<u8>) -> Result<(), Error> {
-        Err(Error::NotAnActor)
+
+    fn sync(&self, from: &Sender, state: Vec<u8>) -> Result<(), Error> {
+        let present = self.house.present.read().unwrap_or_else(PoisonError::into_inner);
+        let actor = present.get(&from.function_id).filter(|_| from.in_event).cloned();
+        drop(present);
+        let actor = actor.ok_or(Error::NotAnActor)?;
+        let kept = self.house.states.put(&from.function_id, actor.policy(), state);
+        kept.map_err(|error| Error::Storage(error.to_string()))
     }
+}
+
+impl Actors {
+    fn try_call(
+        &self,
+        from: &Sender,
+        to: &str,
+        message: &[u8],
+        deadline: Instant,
+    ) -> Result<CallRet, String> {
+        let house = &self.house;
+        let actor = house.find(to).ok_or("it is not deployed, or no actor")?;
+        if from.depth >= MAX_DEPTH {
+            return Err(format!("more than {MAX_DEPTH} calls lie above one another"));
+        }
+        let _wait = match from.in_event {
+            true => Some(house.waits.begin(&from.function_id, to).ok_or("it waits for the caller")?),
+            false => None,
+        };
+        let mark = actor.mailbox().mark();
+        let _visit = house.workers.visit(&actor.lane, deadline).ok_or("it was busy until the deadline")?;
+        let src = house.src(&from.function_id);
+        let answer = actor.call(house, (&src, message), (mark, from.depth + 1, deadline));
+        let answer = answer.map_err(|error| error.to_string())?;
+        if Instant::now() >= deadline {
+            return Err("it answered after the caller's deadline".into());
+        }
+        Ok(answer)
+    }
+}
+
+fn unknown(to: &str) -> Error {
+    Error::Unknown(format!("{to} is not deployed, or no actor"))
 }

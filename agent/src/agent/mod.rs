@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use net::Net;
 pub use settings::Live;
 
+use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
 use crate::compile::Compiler;
@@ -61,6 +62,8 @@ pub struct Agent {
     board: Arc<Board>,
     connection: watch::Receiver<Connection>,
     workers: Arc<Workers>,
+    actors: Arc<Actors>,
+    timers: Thread,
     stop_doors: watch::Sender<bool>,
     stop_mqtt: watch::Sender<Option<tokio::time::Instant>>,
     public: Option<JoinHandle<()>>,
@@ -109,6 +112,10 @@ impl Agent {
         let serving = Arc::new(Serving::default());
         let outbox = Arc::new(Outbox::new(config.outbox_bytes));
 
+        let actors = Actors::new(node.clone(), &store, workers.clone(), board.clone(), metrics.clone());
+        let actors = Arc::new(actors.context("the timers in cache_dir")?);
+        let timers = actors.start_timers()?;
+
         let twin = Twin::restore(defaults(config), store.clone(), board.clone(), metrics.clone());
         let desired = twin.subscribe();
         let reconciler = Reconciler {
@@ -119,7 +126,7 @@ impl Agent {
                 sealer: Sealer::new(&state.device_key()?),
                 store,
                 node: node.clone(),
-                actors: Arc::default(),
+                actors: actors.clone(),
                 keyvalue: Arc::default(),
                 runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
                 workers: workers.clone(),
@@ -138,7 +145,8 @@ impl Agent {
         let of_reconciler = desired.clone();
         let reconciler = Thread::start("reconciler", move || reconciler.run(of_reconciler))?;
 
-        let service = Service::new(serving.clone(), workers.clone(), metrics.clone(), board.clone());
+        let service =
+            Service::new(serving.clone(), workers.clone(), actors.clone(), metrics.clone(), board.clone());
         let (stop_doors, doors_stop) = watch::channel(false);
         let doors = open_doors(config, &handle, &Arc::new(service), doors_stop)?;
 
@@ -182,6 +190,8 @@ impl Agent {
             board,
             connection,
             workers,
+            actors,
+            timers,
             stop_doors,
             stop_mqtt,
             public: doors.public,
@@ -240,6 +250,9 @@ impl Agent {
         for local in std::mem::take(&mut self.local) {
             local.close_by(deadline);
         }
+        if !self.actors.stop(deadline) {
+            log::warn!("some actors did not end in time");
+        }
         whole &= self.workers.stop(deadline);
         if !whole {
             log::warn!(
@@ -255,7 +268,7 @@ impl Agent {
             log::warn!("the broker was not told");
         }
         // MQTT held the twin's messages, and the twin the reconciler's desired state: each ends the next.
-        for thread in [self.twin, self.reconciler] {
+        for thread in [self.timers, self.twin, self.reconciler] {
             thread.join_by(goodbye + GOODBYE);
         }
         if whole {

@@ -4,6 +4,7 @@ use twinlet_host::Guest;
 use twinlet_host::bindings::exports::twinlet::device::{
     actor, http_handler, on_error, on_request, on_response,
 };
+use twinlet_host::wasi_http::{IncomingHandler, IncomingHandlerIndices};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
@@ -14,6 +15,7 @@ use crate::desired::{AttachPoint, Entrypoint};
 #[derive(Clone, Default)]
 pub struct Exports {
     http: Option<http_handler::GuestIndices>,
+    wasi_http: Option<IncomingHandlerIndices>,
     actor: Option<actor::GuestIndices>,
     on_request: Option<on_request::GuestIndices>,
     on_response: Option<on_response::GuestIndices>,
@@ -24,6 +26,8 @@ pub struct Exports {
 pub struct Handlers {
     /// `twinlet:device/http-handler`
     pub http: Option<http_handler::Guest>,
+    /// `wasi:http/incoming-handler`
+    pub wasi_http: Option<IncomingHandler>,
     /// `twinlet:device/actor`
     pub actor: Option<actor::Guest>,
     /// `twinlet:device/on-request`
@@ -39,6 +43,8 @@ pub struct Handlers {
 pub enum Answerer {
     /// `twinlet:device/http-handler`
     Http,
+    /// `wasi:http/incoming-handler`
+    WasiHttp,
     /// `twinlet:device/actor`
     Actor,
     /// Nothing: it is middleware alone.
@@ -52,6 +58,11 @@ impl Exports {
         let mut exports = Self::default();
         if of(Entrypoint::HttpHandler) {
             exports.http = find(pre, "twinlet:device/http-handler@0.1.0", http_handler::GuestIndices::new)?;
+        }
+        if of(Entrypoint::WasiHttp) && exports_wasi_http(pre) {
+            let misfit =
+                |e| EngineError::Misfit(format!("its wasi:http/incoming-handler does not fit: {e:#}"));
+            exports.wasi_http = Some(IncomingHandlerIndices::new(pre).map_err(misfit)?);
         }
         if of(Entrypoint::Actor) {
             exports.actor = find(pre, "twinlet:device/actor@0.1.0", actor::GuestIndices::new)?;
@@ -87,12 +98,13 @@ impl Exports {
         [AttachPoint::Request, AttachPoint::Response, AttachPoint::Error].iter().any(|p| self.attaches(*p))
     }
 
-    /// What answers requests; an http-handler goes before an actor.
+    /// What answers requests; an http-handler goes before `wasi:http`, and that before an actor.
     pub fn answerer(&self) -> Answerer {
-        match (&self.http, &self.actor) {
-            (Some(_), _) => Answerer::Http,
-            (None, Some(_)) => Answerer::Actor,
-            (None, None) => Answerer::None,
+        match (&self.http, &self.wasi_http, &self.actor) {
+            (Some(_), ..) => Answerer::Http,
+            (None, Some(_), _) => Answerer::WasiHttp,
+            (None, None, Some(_)) => Answerer::Actor,
+            (None, None, None) => Answerer::None,
         }
     }
 
@@ -114,12 +126,19 @@ impl Exports {
     pub fn load(&self, store: &mut Store<Guest>, instance: &Instance) -> wasmtime::Result<Handlers> {
         Ok(Handlers {
             http: self.http.as_ref().map(|at| at.load(&mut *store, instance)).transpose()?,
+            wasi_http: self.wasi_http.as_ref().map(|at| at.load(&mut *store, instance)).transpose()?,
             actor: self.actor.as_ref().map(|at| at.load(&mut *store, instance)).transpose()?,
             on_request: self.on_request.as_ref().map(|at| at.load(&mut *store, instance)).transpose()?,
             on_response: self.on_response.as_ref().map(|at| at.load(&mut *store, instance)).transpose()?,
             on_error: self.on_error.as_ref().map(|at| at.load(&mut *store, instance)).transpose()?,
         })
     }
+}
+
+/// Any version of 0.2 will do.
+fn exports_wasi_http(pre: &InstancePre<Guest>) -> bool {
+    let component = pre.component().component_type();
+    component.exports(pre.engine()).any(|(name, _)| name.starts_with("wasi:http/incoming-handler@0.2."))
 }
 
 /// An export of this name, if it is there; an error where it is there in another shape.

@@ -109,7 +109,23 @@ impl From<&CallError> for Failure {
 impl Failure {
     /// The answer. It names what the client can act on; the causes are in the log, under the request's id.
     pub(super) fn answer(&self, request_id: &str) -> Answer {
-        let (status, kind, retryable, error) = match self {
+        let (status, kind, retryable, error) = self.told();
+        if *self == Self::Timeout {
+            // The contract gives this one its plain text.
+            return Answer::text(status, &error);
+        }
+        let body = json!({ "error": error, "type": kind, "retryable": retryable, "request_id": request_id });
+        let answer = Answer::new(status, "application/json", body.to_string());
+        match self {
+            Self::MethodNotAllowed(methods) => answer.with_header("allow", methods.join(", ").as_bytes()),
+            Self::Busy(_) => answer.with_header("retry-after", RETRY_AFTER),
+            _ => answer,
+        }
+    }
+
+    /// Its status, its type, whether trying again can help, and what it is in words.
+    pub(super) fn told(&self) -> (u16, &'static str, bool, String) {
+        match self {
             Self::Malformed(why) => (400, "ValidationError", false, (*why).to_owned()),
             Self::NoRoute => (404, "NotFoundError", false, "Route not found".to_owned()),
             Self::UnknownFunction => (404, "NotFoundError", false, "Function not found".to_owned()),
@@ -120,15 +136,7 @@ impl Failure {
             }
             Self::Execution => (500, "ExecutionError", true, "Function execution failed".to_owned()),
             Self::Busy(why) => (503, "ResourceError", true, format!("Insufficient resources: {why}")),
-            // The contract gives this one its plain text.
-            Self::Timeout => return Answer::text(504, "Gateway Timeout"),
-        };
-        let body = json!({ "error": error, "type": kind, "retryable": retryable, "request_id": request_id });
-        let answer = Answer::new(status, "application/json", body.to_string());
-        match self {
-            Self::MethodNotAllowed(methods) => answer.with_header("allow", methods.join(", ").as_bytes()),
-            Self::Busy(_) => answer.with_header("retry-after", RETRY_AFTER),
-            _ => answer,
+            Self::Timeout => (504, "TimeoutError", true, "Gateway Timeout".to_owned()),
         }
     }
 }

@@ -12,9 +12,11 @@ use std::thread;
 use std::time::Instant;
 
 use tiny_http::{Header, Listener, Request, Response, Server};
+use tokio::runtime::Handle;
 
 use super::answer::Failure;
-use super::{Answer, Incoming, Service, request_id};
+use super::body::Reader;
+use super::{Answer, Body, Incoming, Outgoing, Service, request_id};
 use crate::thread::Thread;
 
 /// An answer up to this size fits the socket's buffer, and is written without waiting for the client.
@@ -95,7 +97,7 @@ fn answer(door: &'static str, mut request: Request, service: &Arc<Service>, max_
     // One byte more than allowed tells that there is more.
     match request.as_reader().take(limit.saturating_add(1)).read_to_end(&mut body) {
         Ok(read) if read > max_body => {
-            let answer = Failure::TooLarge(max_body).answer(&id);
+            let answer = Outgoing::Whole(Failure::TooLarge(max_body).answer(&id));
             write(request, service.leaves_by(door, answer, &id));
             return;
         }
@@ -130,33 +132,57 @@ fn incoming(request: &Request, body: Vec<u8>, request_id: String) -> Incoming {
         query,
         host: host.unwrap_or_default().into_owned(),
         headers: headers.clone(),
-        body,
+        body: Body::Whole(body),
         request_id,
     }
 }
 
-fn write(request: Request, answer: Answer) {
-    let answer_bytes = answer.body.len();
-    let mut response = Response::from_data(answer.body).with_status_code(answer.status);
-    for (name, value) in &answer.headers {
+fn write(request: Request, answer: Outgoing) {
+    let (mut head, streamed) = match answer {
+        Outgoing::Whole(answer) => (answer, None),
+        Outgoing::Streamed(head, body) => (head, Some(body)),
+    };
+    let body = std::mem::take(&mut head.body);
+    let Some(streamed) = streamed else {
+        let small = body.len() <= SMALL_BYTES;
+        let response = with_head(Response::from_data(body), &head);
+        return send(small, move || request.respond(response));
+    };
+    // The worker that brings the answer has the runtime at hand.
+    match Handle::try_current() {
+        Ok(runtime) => {
+            let body = Reader::new(runtime, streamed);
+            let response = with_head(Response::new(head.status.into(), Vec::new(), body, None, None), &head);
+            send(false, move || request.respond(response));
+        }
+        Err(error) => log::error!("local: no runtime to read an answer with: {error}"),
+    }
+}
+
+fn with_head<R: Read>(response: Response<R>, head: &Answer) -> Response<R> {
+    let mut response = response.with_status_code(head.status);
+    for (name, value) in &head.headers {
         // tiny_http holds ASCII only; what is more than that passes by the public door alone.
         match Header::from_bytes(name.as_bytes(), value.as_slice()) {
             Ok(header) => response.add_header(header),
             Err(()) => log::debug!("local: the header `{name}` is not ASCII and is left out"),
         }
     }
-    let small = answer_bytes <= SMALL_BYTES;
-    let send = move || {
-        if let Err(error) = request.respond(response) {
+    response
+}
+
+/// A client that reads slowly must not hold a worker.
+fn send(small: bool, write: impl FnOnce() -> io::Result<()> + Send + 'static) {
+    let write = move || {
+        if let Err(error) = write() {
             log::debug!("local: writing an answer: {error}");
         }
     };
     if small {
-        send();
+        write();
     } else if let Err(error) =
-        thread::Builder::new().name("local-write".into()).stack_size(64 << 10).spawn(send)
+        thread::Builder::new().name("local-write".into()).stack_size(128 << 10).spawn(write)
     {
-        // A client that reads slowly must not hold a worker.
         log::warn!("local: no thread to write an answer: {error}");
     }
 }

@@ -4,32 +4,44 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `mod` | requests in, answers out: [`Service::handle`] |
+//! | `exchange` | one request on a worker: middleware, then what answers it |
+//! | `proxy` | the same where a component of `wasi:http` answers, piece by piece |
+//! | `body` | bodies, whole or as they come |
+//! | `middleware` | one call of a middleware, and what it changes |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600 |
 //! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
 
 mod answer;
+mod body;
 #[cfg(feature = "public-door")]
 mod deadlines;
+mod exchange;
 pub mod local;
+mod middleware;
+mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use twinlet_host::bindings::twinlet::device::types::{Request, Response};
+use twinlet_host::bindings::twinlet::device::types::Request;
 
 pub use answer::Answer;
 use answer::Failure;
+pub use body::{Body, Outgoing};
+use exchange::{Exchange, Target};
 
+use crate::actors::Actors;
 use crate::board::Board;
-use crate::metrics::{Metrics, Outcome};
-use crate::pool::{CallError, Function};
+#[cfg(feature = "public-door")]
+use crate::engine::Answerer;
+use crate::metrics::Metrics;
 use crate::process::resident_bytes;
 use crate::routes::NoRoute;
-use crate::serving::Serving;
-use crate::workers::{Turn, Workers};
+use crate::serving::{Serving, Snapshot};
+use crate::workers::{Lane, Workers};
 
 /// Headers that concern one connection, not the message; they pass in neither direction.
 const HOP_BY_HOP: &[&str] = &[
@@ -45,6 +57,10 @@ const HOP_BY_HOP: &[&str] = &[
     "content-length",
     "expect",
 ];
+/// Requests at once that meet middleware and no function.
+const MAX_GUARDS: u32 = 2;
+/// The time that these have.
+const GUARDS_TIME: Duration = Duration::from_secs(5);
 /// The longest `x-request-id` that is taken over from a client.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -62,22 +78,23 @@ pub struct Incoming {
     /// The headers, names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// From [`request_id`].
     pub request_id: String,
 }
 
-/// The `{name}` segments of a route, by name.
-type Params = Vec<(String, String)>;
 /// Takes the answer, once.
-pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+pub type Reply = Box<dyn FnOnce(Outgoing) + Send>;
 
 /// What both doors stand before.
 pub struct Service {
     serving: Arc<Serving>,
     workers: Arc<Workers>,
+    actors: Arc<Actors>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
+    /// Of requests that meet middleware and no function.
+    guards: Arc<Lane>,
 }
 
 impl Service {
@@ -85,18 +102,20 @@ impl Service {
     pub fn new(
         serving: Arc<Serving>,
         workers: Arc<Workers>,
+        actors: Arc<Actors>,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
     ) -> Self {
-        Self { serving, workers, metrics, board }
+        let guards = workers.lane(MAX_GUARDS);
+        Self { serving, workers, actors, metrics, board, guards }
     }
 
     /// Answers a request: at once where no function is called, else from a worker. Never blocks. Returns by when the
     /// answer is there, where it is to come.
-    pub fn handle(&self, incoming: Incoming, reply: Reply) -> Option<Instant> {
+    pub fn handle(self: &Arc<Self>, incoming: Incoming, reply: Reply) -> Option<Instant> {
         match self.own_page(&incoming) {
             Some(page) => {
-                reply(page);
+                reply(Outgoing::Whole(page));
                 None
             }
             None => self.call(incoming, reply),
@@ -104,9 +123,23 @@ impl Service {
     }
 
     /// What a door does with every answer before it writes it: it is counted, and carries the request's id.
-    fn leaves_by(&self, door: &'static str, answer: Answer, request_id: &str) -> Answer {
-        self.metrics.response(door, answer.status);
-        answer.with_header("x-request-id", request_id.as_bytes())
+    fn leaves_by(&self, door: &'static str, answer: Outgoing, request_id: &str) -> Outgoing {
+        answer.map(|answer| {
+            self.metrics.response(door, answer.status);
+            answer.with_header("x-request-id", request_id.as_bytes())
+        })
+    }
+
+    /// Whether the body of this request is to be passed on as it comes; its own is not looked at.
+    #[cfg(feature = "public-door")]
+    fn streams(&self, head: &Incoming) -> bool {
+        let snapshot = self.serving.load();
+        if !snapshot.any_streams || !snapshot.chains.leave_alone(&head.path) {
+            return false;
+        }
+        let found = snapshot.routes.find(&host_name(&head.host), &head.path, &head.method);
+        let function = found.ok().and_then(|matched| snapshot.functions.get(matched.function_id)?.as_ref());
+        function.is_some_and(|function| function.exports().answerer() == Answerer::WasiHttp)
     }
 
     /// What the agent answers itself; functions can not stand in front of these.
@@ -143,34 +176,34 @@ impl Service {
         }
     }
 
-    fn call(&self, incoming: Incoming, reply: Reply) -> Option<Instant> {
-        let (function, params) = match self.find(&incoming) {
-            Ok(found) => found,
-            Err(failure) => {
-                reply(failure.answer(&incoming.request_id));
+    fn call(self: &Arc<Self>, incoming: Incoming, reply: Reply) -> Option<Instant> {
+        let snapshot = self.serving.load_full();
+        let guarded = !snapshot.chains.leave_alone(&incoming.path);
+        let target = self.target(&snapshot, &incoming);
+        let (lane, max_execution) = match &target {
+            Ok(target) => (target.lane.clone(), target.function.spec.max_execution),
+            Err(failure) if !guarded => {
+                reply(Outgoing::Whole(failure.answer(&incoming.request_id)));
                 return None;
             }
+            // Who may not enter learns nothing of what is there.
+            Err(_) => (self.guards.clone(), GUARDS_TIME),
         };
         let began = Instant::now();
-        let deadline = began + function.spec.max_execution;
-        let lane = function.lane.clone();
-        let request = to_guest(incoming, params);
-        let board = self.board.clone();
+        let deadline = began + max_execution;
+        let service = self.clone();
+        let on_lane = lane.clone();
         let work = Box::new(move |turn| {
-            let result = match turn {
-                Turn::Run => function.handle(&request, deadline),
-                Turn::Expired => Err(CallError::Timeout(function.spec.max_execution)),
-                Turn::Refused => Err(CallError::Exhausted("the queue is full".into())),
-            };
-            reply(finish(&function, &board, result, began, &request.request_id));
-            function.refill();
+            let exchange =
+                Exchange { service: &service, snapshot: &snapshot, lane: &on_lane, began, deadline };
+            exchange.run(turn, target, incoming, guarded, reply);
         });
         self.workers.submit(&lane, deadline, work);
         Some(deadline)
     }
 
-    fn find(&self, incoming: &Incoming) -> Result<(Arc<Function>, Params), Failure> {
-        let snapshot = self.serving.load();
+    /// What answers a request, or why nothing does.
+    fn target(&self, snapshot: &Snapshot, incoming: &Incoming) -> Result<Target, Failure> {
         let host = host_name(&incoming.host);
         let matched =
             snapshot.routes.find(&host, &incoming.path, &incoming.method).map_err(|none| match none {
@@ -178,7 +211,7 @@ impl Service {
                 NoRoute::MethodNotAllowed(methods) => Failure::MethodNotAllowed(methods),
             })?;
         match snapshot.functions.get(matched.function_id) {
-            Some(Some(function)) => Ok((function.clone(), matched.params)),
+            Some(Some(function)) => Target::new(function.clone(), matched.params, &self.actors),
             Some(None) => {
                 self.metrics.cache_lookup(false);
                 Err(Failure::Busy("the function is not ready yet"))
@@ -188,34 +221,12 @@ impl Service {
     }
 }
 
-/// Counts, logs and answers the end of an invocation.
-fn finish(
-    function: &Function,
-    board: &Board,
-    result: Result<Response, CallError>,
-    began: Instant,
-    request_id: &str,
-) -> Answer {
-    let answer = result.and_then(|response| Answer::from_guest(response).map_err(CallError::Guest));
-    let outcome = match &answer {
-        Ok(_) => Outcome::Ok,
-        Err(CallError::Timeout(_)) => Outcome::Timeout,
-        Err(CallError::Exhausted(_)) => Outcome::Rejected,
-        Err(_) => Outcome::Error,
+/// The request as guests see it, but for the params of its route.
+fn to_guest(incoming: Incoming) -> Result<Request, Failure> {
+    let Body::Whole(body) = incoming.body else {
+        // It was for a function that takes bodies as they come, until this moment.
+        return Err(Failure::Busy("the function is being replaced"));
     };
-    function.metrics.invoked(outcome, began.elapsed());
-    answer.unwrap_or_else(|error| {
-        if outcome != Outcome::Rejected {
-            board.invocation_failed(&function.id, &error.to_string());
-        }
-        let level = if function.may_complain() { log::Level::Warn } else { log::Level::Debug };
-        let version = function.spec.version;
-        log::log!(level, "function {} v{version}: request {request_id}: {error}", function.id);
-        Failure::from(&error).answer(request_id)
-    })
-}
-
-fn to_guest(incoming: Incoming, params: Params) -> Request {
     let mut headers = incoming.headers;
     let named = headers
         .iter()
@@ -225,16 +236,16 @@ fn to_guest(incoming: Incoming, params: Params) -> Request {
     headers.retain(|(name, _)| {
         !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|other| other == name.as_bytes())
     });
-    Request {
+    Ok(Request {
         method: incoming.method,
         path: incoming.path,
         query: incoming.query,
         host: host_name(&incoming.host),
         headers,
-        params,
-        body: incoming.body,
+        params: Vec::new(),
+        body,
         request_id: incoming.request_id,
-    }
+    })
 }
 
 /// The client's own id where it is a sane one, else a new one.

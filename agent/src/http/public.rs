@@ -9,8 +9,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes, Incoming as Streaming};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming as Streaming};
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,9 +21,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use twinlet_host::wasi_http::HyperOutgoingBody;
+
 use super::answer::Failure;
 use super::deadlines::{Deadlines, Exchange};
-use super::{Answer, Incoming, Service, request_id};
+use super::{Body, Incoming, Outgoing, Service, request_id};
 use crate::config::Http;
 
 /// After a failed accept, as when all file descriptors are in use.
@@ -118,16 +120,17 @@ async fn connection(
     }
 }
 
-async fn exchange(request: Request<Streaming>, service: &Service, limits: &Http) -> Answer {
+async fn exchange(request: Request<Streaming>, service: &Arc<Service>, limits: &Http) -> Outgoing {
     let id = request_id(request.headers().get("x-request-id").map(HeaderValue::as_bytes));
-    let answer = match read(request, id.clone(), limits).await {
-        Ok(incoming) => answered(incoming, service).await.unwrap_or_else(|failure| failure.answer(&id)),
-        Err(failure) => failure.answer(&id),
+    let whole = |failure: Failure| Outgoing::Whole(failure.answer(&id));
+    let answer = match read(request, id.clone(), service, limits).await {
+        Ok(incoming) => answered(incoming, service).await.unwrap_or_else(whole),
+        Err(failure) => whole(failure),
     };
     service.leaves_by("public", answer, &id)
 }
 
-async fn answered(incoming: Incoming, service: &Service) -> Result<Answer, Failure> {
+async fn answered(incoming: Incoming, service: &Arc<Service>) -> Result<Outgoing, Failure> {
     let (sender, answer) = oneshot::channel();
     let reply = Box::new(move |answer| {
         if sender.send(answer).is_err() {
@@ -146,21 +149,17 @@ async fn answered(incoming: Incoming, service: &Service) -> Result<Answer, Failu
     }
 }
 
-/// Takes the whole request, or says why not.
-async fn read(request: Request<Streaming>, request_id: String, limits: &Http) -> Result<Incoming, Failure> {
+/// Takes the request, its body included where that is to be whole, or says why not.
+async fn read(
+    request: Request<Streaming>,
+    request_id: String,
+    service: &Service,
+    limits: &Http,
+) -> Result<Incoming, Failure> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > u64::try_from(limits.max_body_bytes).unwrap_or(u64::MAX) {
         return Err(Failure::TooLarge(limits.max_body_bytes));
     }
-    let whole = timeout(limits.body_timeout, Limited::new(body, limits.max_body_bytes).collect());
-    let body = match whole.await {
-        Ok(Ok(whole)) => whole.to_bytes().to_vec(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Failure::TooLarge(limits.max_body_bytes));
-        }
-        Ok(Err(_)) => return Err(Failure::Malformed("The request body is malformed")),
-        Err(_) => return Err(Failure::SlowBody),
-    };
     let headers: Vec<_> = head
         .headers
         .iter()
@@ -173,21 +172,45 @@ async fn read(request: Request<Streaming>, request_id: String, limits: &Http) ->
             .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
             .unwrap_or_default()
     });
-    Ok(Incoming {
+    let mut incoming = Incoming {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),
         host,
         headers,
-        body,
+        body: Body::default(),
         request_id,
-    })
+    };
+    let body = Limited::new(body, limits.max_body_bytes);
+    incoming.body = match service.streams(&incoming) {
+        true => Body::Streamed(body.boxed_unsync()),
+        false => Body::Whole(whole(body, limits).await?),
+    };
+    Ok(incoming)
 }
 
-fn to_hyper(answer: Answer, head_only: bool) -> Response<Full<Bytes>> {
+async fn whole(body: Limited<Streaming>, limits: &Http) -> Result<Vec<u8>, Failure> {
+    match timeout(limits.body_timeout, body.collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Failure::TooLarge(limits.max_body_bytes)),
+        Ok(Err(_)) => Err(Failure::Malformed("The request body is malformed")),
+        Err(_) => Err(Failure::SlowBody),
+    }
+}
+
+fn to_hyper(answer: Outgoing, head_only: bool) -> Response<Either<Full<Bytes>, HyperOutgoingBody>> {
+    let (answer, streamed) = match answer {
+        Outgoing::Whole(answer) => (answer, None),
+        Outgoing::Streamed(head, body) => (head, Some(body)),
+    };
     let length = answer.body.len();
-    let body = if head_only { Bytes::new() } else { Bytes::from(answer.body) };
-    let mut response = Response::new(Full::new(body));
+    let is_whole = streamed.is_none();
+    let body = match streamed {
+        Some(body) => Either::Right(body),
+        None if head_only => Either::Left(Full::new(Bytes::new())),
+        None => Either::Left(Full::new(Bytes::from(answer.body))),
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = hyper::StatusCode::from_u16(answer.status).unwrap_or_default();
     let headers = response.headers_mut();
     for (name, value) in answer.headers {
@@ -201,7 +224,7 @@ fn to_hyper(answer: Answer, head_only: bool) -> Response<Full<Bytes>> {
             }
         }
     }
-    if head_only {
+    if head_only && is_whole {
         headers.insert(hyper::header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     response

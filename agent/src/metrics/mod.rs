@@ -72,6 +72,8 @@ pub struct Metrics {
     messages: IntCounterVec,
     failures: IntCounterVec,
     requests: IntCounterVec,
+    actors: IntCounterVec,
+    middleware: IntCounterVec,
     resident_bytes: IntGauge,
 }
 
@@ -153,6 +155,16 @@ impl Metrics {
                 "Responses by door and class of status",
                 &["door", "class"],
             )?,
+            actors: counters(
+                "twinlet_actor_events_total",
+                "What befell an actor: crash, refused (a message for a full mailbox) or timer (one that fired)",
+                &["function_id", "event"],
+            )?,
+            middleware: counters(
+                "twinlet_middleware_total",
+                "Calls of middleware by attach point and outcome: continue, reject, modify, failed_closed or failed_open",
+                &["function_id", "attach", "outcome"],
+            )?,
             resident_bytes: gauge("twinlet_resident_memory_bytes", "Resident set size of the agent")?,
             contract,
             ours,
@@ -185,6 +197,14 @@ impl Metrics {
         for phase in ["fetching", "verifying", "compiling", "starting"] {
             self.failures.remove_label_values(&[id, phase]).ok();
         }
+        for event in ["crash", "refused", "timer"] {
+            self.actors.remove_label_values(&[id, event]).ok();
+        }
+        for attach in ["on-request", "on-response", "on-error"] {
+            for outcome in ["continue", "reject", "modify", "failed_closed", "failed_open"] {
+                self.middleware.remove_label_values(&[id, attach, outcome]).ok();
+            }
+        }
         self.durations.remove_label_values(&[id]).ok();
         self.instances.remove_label_values(&[id]).ok();
         self.guests.forget(id);
@@ -208,6 +228,16 @@ impl Metrics {
     /// A function's preparation failed in a phase.
     pub fn failure(&self, id: &FunctionId, phase: &str) {
         self.failures.with_label_values(&[id.as_str(), phase]).inc();
+    }
+
+    /// Something befell an actor.
+    pub fn actor_event(&self, id: &FunctionId, event: &str) {
+        self.actors.with_label_values(&[id.as_str(), event]).inc();
+    }
+
+    /// A middleware was called, or should have been.
+    pub fn middleware(&self, id: &FunctionId, attach: &str, outcome: &str) {
+        self.middleware.with_label_values(&[id.as_str(), attach, outcome]).inc();
     }
 
     /// A door answered.

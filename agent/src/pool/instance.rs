@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use twinlet_host::bindings::twinlet::device::types::{Request, Response};
 use twinlet_host::messaging::{CallRet, InstanceId};
+use twinlet_host::wasi_http::{self, ErrorCode, HyperOutgoingBody, Scheme};
 use twinlet_host::{Environment, Guest};
 use wasmtime::{Engine, Store};
 
-use super::{Action, Failure};
+use super::{Action, Failure, Streamed};
 use crate::engine::{Handlers, Linked, ticks_until};
 use crate::metrics::FunctionMetrics;
 
@@ -68,6 +69,19 @@ impl Instance {
     pub(super) fn handle(&mut self, request: &Request) -> wasmtime::Result<Result<Response, String>> {
         let answer = exported(self.handlers.http.as_ref())?.call_handle(&mut self.store, request)?;
         Ok(answer.map_err(String::from))
+    }
+
+    /// Has a component of `wasi:http` answer; false where it did not.
+    pub(super) fn serve(
+        &mut self,
+        request: http::Request<Streamed>,
+        on_response: impl FnOnce(Result<http::Response<HyperOutgoingBody>, ErrorCode>) + Send + Sync + 'static,
+    ) -> wasmtime::Result<bool> {
+        let handler = exported(self.handlers.wasi_http.as_ref())?;
+        let (request, answer) = wasi_http::incoming(&mut self.store, request, Scheme::Http, on_response)?;
+        let called = handler.call_handle(&mut self.store, request, answer);
+        let answered = wasi_http::end(&mut self.store);
+        called.map(|()| answered)
     }
 
     pub(super) fn on_request(&mut self, request: &Request) -> wasmtime::Result<Action> {

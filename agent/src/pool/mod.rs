@@ -10,11 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use twinlet_host::Environment;
 use twinlet_host::bindings::exports::twinlet::device::{on_error, on_request};
 use twinlet_host::bindings::twinlet::device::types::{Request, Response};
 use twinlet_host::bucket::Bucket;
 use twinlet_host::logging::escaped;
+use twinlet_host::wasi_http::{ErrorCode, HyperOutgoingBody};
 use wasmtime::Trap;
 
 pub use instance::Instance;
@@ -46,6 +49,12 @@ pub enum CallError {
     #[error("no room for another instance: {0}")]
     Exhausted(String),
 }
+
+/// The body of a request, as it comes.
+pub type Streamed = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What became of a call into an instance.
+pub type Called<R> = wasmtime::Result<R>;
 
 /// A deployed version of a function.
 pub struct Function {
@@ -97,6 +106,18 @@ impl Function {
         answer.map_err(|text| CallError::Guest(escaped(&text)))
     }
 
+    /// Has its `wasi:http` handler answer a request, on this thread, which must be a worker's. `on_response` is called in
+    /// the middle of it, with the response or the guest's error; the guest may go on to write the body. False where the
+    /// guest ended without a response.
+    pub fn serve(
+        &self,
+        request: http::Request<Streamed>,
+        deadline: Instant,
+        on_response: impl FnOnce(Result<http::Response<HyperOutgoingBody>, ErrorCode>) + Send + Sync + 'static,
+    ) -> Result<bool, CallError> {
+        self.invoke(deadline, |instance| instance.serve(request, on_response))
+    }
+
     /// Has it look at a request, on this thread, which must be a worker's.
     pub fn on_request(&self, request: &Request, deadline: Instant) -> Result<Action, CallError> {
         self.invoke(deadline, |instance| instance.on_request(request))
@@ -127,7 +148,7 @@ impl Function {
         &self,
         instance: &mut Instance,
         deadline: Instant,
-        call: impl FnOnce(&mut Instance) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Instance) -> Called<R>,
     ) -> Result<R, CallError> {
         let _ticking = self.runtime.running();
         instance.begin(deadline);
@@ -137,7 +158,7 @@ impl Function {
     fn invoke<R>(
         &self,
         deadline: Instant,
-        call: impl FnOnce(&mut Instance) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Instance) -> Called<R>,
     ) -> Result<R, CallError> {
         let mut instance = self.take(deadline)?;
         // A guest that trapped is in no state to be called again; its instance ends here.

@@ -15,7 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::board::Board;
+use crate::chains::Chains;
 use crate::desired::{Desired, FunctionId, FunctionSpec};
+use crate::engine::Answerer;
 use crate::metrics::Metrics;
 use crate::plan;
 use crate::pool::Function;
@@ -189,7 +191,13 @@ impl Reconciler {
         let tries = state.tries(id, &function.spec);
         let item = state.functions.entry(id.clone()).or_default();
         item.failed = None;
-        let before = item.serving.replace(function);
+        let before = item.serving.replace(function.clone());
+        if function.exports().is_actor() {
+            self.preparer.actors.deploy(&function);
+        } else {
+            // It may have been one.
+            self.preparer.actors.retire(id, true);
+        }
         self.publish(wanted, state);
         if let Some(before) = before {
             // Its last callers hold it until they are done.
@@ -242,9 +250,16 @@ impl Reconciler {
                 functions.insert(id.clone(), item.serving.clone());
             }
         }
+        let streams = |f: &Option<Arc<Function>>| {
+            f.as_ref().is_some_and(|function| function.exports().answerer() == Answerer::WasiHttp)
+        };
+        let any_streams = functions.values().any(streams);
+        let chains = Arc::new(Chains::new(&wanted.middleware));
         self.serving.store(Arc::new(Snapshot {
             routes: state.table.clone(),
+            chains,
             functions,
+            any_streams,
             applied: state.applied,
         }));
     }
@@ -262,16 +277,22 @@ impl Reconciler {
             functions.remove(id);
             self.serving.store(Arc::new(Snapshot {
                 routes: kept.routes.clone(),
+                chains: kept.chains.clone(),
                 functions,
+                any_streams: kept.any_streams,
                 applied: state.applied,
             }));
+        }
+        self.preparer.actors.retire(id, true);
+        if let Err(error) = self.preparer.keyvalue.forget(id.as_str()) {
+            log::warn!("function {id}: forgetting its values: {error}");
         }
         self.metrics.forget_function(id);
         log::info!("function {id}: stopped, no longer wanted");
     }
 
     /// Says what became of the desired state as a whole.
-    fn settle(&self, wanted: &Desired, state: &State) {
+    fn settle(&self, wanted: &Desired, state: &mut State) {
         if *wanted == Desired::default() {
             // Nothing was asked for yet, and the board says so.
             return;
@@ -279,6 +300,10 @@ impl Reconciler {
         let known = |id: &_| wanted.functions.contains_key(id) || state.functions.contains_key(id);
         for gone in self.board.keep_only(known) {
             self.metrics.forget_function(&gone);
+        }
+        if !std::mem::replace(&mut state.swept, true) {
+            // Functions that were taken away while the agent was not running, or whose end was not seen through.
+            self.preparer.forget_all_but(|id| id.parse().is_ok_and(|id| wanted.functions.contains_key(&id)));
         }
         let failures: Vec<String> = state
             .functions

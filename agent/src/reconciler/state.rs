@@ -18,6 +18,8 @@ pub(super) struct State {
     /// The routes that are served.
     pub(super) routes: BTreeMap<RouteId, RouteSpec>,
     pub(super) table: Arc<RouteTable>,
+    /// Whether what functions kept that are no longer wanted was swept out.
+    pub(super) swept: bool,
 }
 
 #[derive(Default)]

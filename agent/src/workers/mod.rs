@@ -3,7 +3,10 @@
 //! As many workers compute at once as there are cores, and one more, so that a neighbour always has a place: a lane
 //! (one function) never computes on more than there are cores. A worker whose guest waits in a host call gives its
 //! place up, and another takes it, up to `max_workers` threads. A lane never holds all workers, nor more than half of
-//! the queue, so that one slow function does not starve the others.
+//! the queue, so that one slow function does not starve the others. A guest that calls another takes its worker along
+//! to the other's lane, see [`Visit`]: a call from guest to guest needs no second worker.
+
+mod places;
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,9 +19,13 @@ use tokio::runtime::Handle;
 use twinlet_host::WorkerSlot;
 
 use crate::thread::awaited;
+use places::Places;
+pub use places::Visit;
 
-/// Beside the guest's own stack, room for the host functions that it calls.
-const STACK: usize = crate::engine::GUEST_STACK + (768 << 10);
+/// Calls from guest to guest that may lie above one another on a worker's stack.
+pub const MAX_DEPTH: u32 = 3;
+/// Beside each guest's own stack, room for the host functions that it calls. Only what is touched costs memory.
+const STACK: usize = (crate::engine::GUEST_STACK + (256 << 10)) * (MAX_DEPTH as usize + 1) + (512 << 10);
 /// A worker beyond those that compute ends after so long without work.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -42,6 +49,8 @@ pub struct Lane {
     waiting: AtomicUsize,
     held: AtomicUsize,
     computing: AtomicUsize,
+    /// Guests that wait to visit; they go before what is in the queue.
+    visitors: AtomicUsize,
 }
 
 /// The workers; stopped and joined by [`Workers::stop`].
@@ -55,7 +64,7 @@ struct Shared {
     state: Mutex<State>,
     /// Work came, a place to compute became free, or the workers stop.
     changed: Condvar,
-    /// A place became free, for those that come back from a host call.
+    /// A place became free, for those that come back from a host call, or a lane, for those that wait to visit it.
     freed: Condvar,
     /// A worker ended while the workers stop.
     ended: Condvar,
@@ -70,6 +79,8 @@ struct Limits {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
+    /// Of the queue, what counts against its limit.
+    bounded: usize,
     threads: Vec<JoinHandle<()>>,
     started: usize,
     alive: usize,
@@ -77,14 +88,15 @@ struct State {
     computing: usize,
     /// Those that come back from a host call and have no place yet.
     returning: usize,
-    /// The same, and those whose lane computes on every core already.
+    /// The same, and those whose lane computes on every core already, and those that wait to visit a lane.
     coming: usize,
     stopping: bool,
 }
 
 struct Job {
     lane: Arc<Lane>,
-    deadline: Instant,
+    /// None for work that was posted.
+    deadline: Option<Instant>,
     work: Work,
 }
 
@@ -112,18 +124,24 @@ impl Workers {
             waiting: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             computing: AtomicUsize::new(0),
+            visitors: AtomicUsize::new(0),
         })
     }
 
-    /// What a guest of this lane gives up while it waits in a host call.
-    pub fn slot(&self, lane: &Arc<Lane>) -> Arc<dyn WorkerSlot> {
-        Arc::new(Slot { shared: self.shared.clone(), lane: lane.clone() })
+    /// What a guest gives up while it waits in a host call.
+    pub fn slot(&self) -> Arc<dyn WorkerSlot> {
+        Arc::new(Places(self.shared.clone()))
+    }
+
+    /// Takes the calling worker to another lane, once that has a place; none where it has none until the deadline.
+    pub fn visit(&self, lane: &Arc<Lane>, deadline: Instant) -> Option<Visit> {
+        Places(self.shared.clone()).visit(lane, deadline)
     }
 
     /// Queues work, or where there is no room refuses it on the spot.
     pub fn submit(&self, lane: &Arc<Lane>, deadline: Instant, work: Work) {
         let mut state = self.shared.lock();
-        let full = state.queue.len() >= self.shared.limits.queue
+        let full = state.bounded >= self.shared.limits.queue
             || lane.waiting.load(Relaxed) >= (self.shared.limits.queue / 2).max(1);
         if full || state.stopping {
             drop(state);
@@ -131,7 +149,21 @@ impl Workers {
             return;
         }
         lane.waiting.fetch_add(1, Relaxed);
-        state.queue.push_back(Job { lane: lane.clone(), deadline, work });
+        state.bounded += 1;
+        state.queue.push_back(Job { lane: lane.clone(), deadline: Some(deadline), work });
+        self.shared.find_worker(state);
+    }
+
+    /// Queues work that has no deadline and always finds room; its sender bounds how much of it there is. It is refused
+    /// only when the workers stop.
+    pub fn post(&self, lane: &Arc<Lane>, work: Work) {
+        let mut state = self.shared.lock();
+        if state.stopping {
+            drop(state);
+            work(Turn::Refused);
+            return;
+        }
+        state.queue.push_back(Job { lane: lane.clone(), deadline: None, work });
         self.shared.find_worker(state);
     }
 
@@ -156,7 +188,7 @@ impl Workers {
 
     /// Work that waits in the queue.
     pub fn waiting(&self) -> usize {
-        self.shared.lock().queue.len()
+        self.shared.lock().bounded
     }
 
     /// Refuses what waits and what comes, lets the work that runs end, and joins the threads; those that still run at
@@ -164,6 +196,7 @@ impl Workers {
     pub fn stop(&self, deadline: Instant) -> bool {
         let mut state = self.shared.lock();
         state.stopping = true;
+        state.bounded = 0;
         let refused = std::mem::take(&mut state.queue);
         let threads = std::mem::take(&mut state.threads);
         drop(state);
@@ -233,20 +266,28 @@ fn report_spawn(error: &io::Error, alive: usize) {
     log::warn!("starting a worker: {error}; going on with {alive}");
 }
 
+impl Lane {
+    /// Whether one more can work for it.
+    fn has_place(&self, limits: &Limits) -> bool {
+        self.held.load(Relaxed) < self.max_held && self.computing.load(Relaxed) < limits.cores
+    }
+}
+
 impl State {
     /// The first job in the queue that may run now.
     fn next(&self, limits: &Limits) -> Option<usize> {
         if self.computing + self.returning > limits.cores {
             return None;
         }
-        self.queue.iter().position(|job| {
-            job.lane.held.load(Relaxed) < job.lane.max_held && job.lane.computing.load(Relaxed) < limits.cores
-        })
+        self.queue.iter().position(|job| job.lane.has_place(limits) && job.lane.visitors.load(Relaxed) == 0)
     }
 
     fn take(&mut self, limits: &Limits) -> Option<Job> {
         let job = self.next(limits).and_then(|index| self.queue.remove(index))?;
-        job.lane.waiting.fetch_sub(1, Relaxed);
+        if job.deadline.is_some() {
+            job.lane.waiting.fetch_sub(1, Relaxed);
+            self.bounded = self.bounded.saturating_sub(1);
+        }
         job.lane.held.fetch_add(1, Relaxed);
         job.lane.computing.fetch_add(1, Relaxed);
         self.computing += 1;
@@ -261,8 +302,8 @@ fn work(shared: &Arc<Shared>) {
         if let Some(job) = state.take(&shared.limits) {
             drop(state);
             let Job { lane, deadline, work } = job;
-            let turn = if Instant::now() < deadline { Turn::Run } else { Turn::Expired };
-            work(turn);
+            let turn = if deadline.is_none_or(|at| Instant::now() < at) { Turn::Run } else { Turn::Expired };
+            places::on_lane(&lane, || work(turn));
             state = shared.lock();
             lane.held.fetch_sub(1, Relaxed);
             lane.computing.fetch_sub(1, Relaxed);
@@ -290,42 +331,6 @@ fn work(shared: &Arc<Shared>) {
     state.alive -= 1;
     if state.stopping {
         shared.ended.notify_all();
-    }
-}
-
-struct Slot {
-    shared: Arc<Shared>,
-    lane: Arc<Lane>,
-}
-
-impl WorkerSlot for Slot {
-    fn leave(&self) {
-        let mut state = self.shared.lock();
-        state.computing -= 1;
-        self.lane.computing.fetch_sub(1, Relaxed);
-        if state.coming > 0 {
-            self.shared.freed.notify_all();
-        }
-        self.shared.find_worker(state);
-    }
-
-    fn enter(&self) {
-        let cores = self.shared.limits.cores;
-        let mut state = self.shared.lock();
-        state.coming += 1;
-        loop {
-            // Only who waits for a place of all keeps new work back; who waits for its own lane does not.
-            let own_lane = self.lane.computing.load(Relaxed) >= cores;
-            if !own_lane && state.computing <= cores {
-                break;
-            }
-            state.returning += usize::from(!own_lane);
-            state = self.shared.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.returning -= usize::from(!own_lane);
-        }
-        state.coming -= 1;
-        state.computing += 1;
-        self.lane.computing.fetch_add(1, Relaxed);
     }
 }
 

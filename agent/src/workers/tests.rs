@@ -22,7 +22,7 @@ fn submit_blocked(
 ) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
     let (began, has_begun) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
-    let slot = w.slot(lane);
+    let slot = w.slot();
     w.submit(
         lane,
         later(),
@@ -80,5 +80,52 @@ fn a_full_queue_refuses_and_late_work_is_told() {
     assert_eq!(turns.recv().unwrap(), Turn::Refused, "only half of the queue is one lane's");
     drop(release);
     assert_eq!(turns.recv().unwrap(), Turn::Expired);
+    assert!(workers.stop(later()));
+}
+
+#[test]
+fn a_visit_needs_no_second_worker_and_goes_before_the_queue() {
+    let (_runtime, workers) = workers(2, 64);
+    let (caller, callee) = (workers.lane(1), workers.lane(1));
+    let (begun, release) = submit_blocked(&workers, &callee, false);
+    begun.recv().unwrap();
+    let (order, orders) = mpsc::channel();
+    let (visiting, behind) = (order.clone(), order);
+    let (of_worker, lane) = (workers.clone(), callee.clone());
+    let caller_is = caller.clone();
+    workers.submit(
+        &caller,
+        later(),
+        Box::new(move |_| {
+            let visit = of_worker.visit(&lane, later());
+            visiting.send(if visit.is_some() { "visit" } else { "no place" }).unwrap();
+        }),
+    );
+    // The visitor waits on one worker, the callee's work is on the other; nothing else can run.
+    while callee.visitors.load(Relaxed) == 0 {
+        thread::yield_now();
+    }
+    workers.post(&callee, Box::new(move |_| behind.send("posted").unwrap()));
+    drop(release);
+    assert_eq!(orders.recv().unwrap(), "visit");
+    assert_eq!(orders.recv().unwrap(), "posted");
+    assert!(workers.stop(later()));
+    let counts =
+        |lane: &Lane| (lane.held.load(Relaxed), lane.computing.load(Relaxed), lane.waiting.load(Relaxed));
+    assert_eq!((counts(&caller_is), counts(&callee)), ((0, 0, 0), (0, 0, 0)));
+}
+
+#[test]
+fn a_visit_to_a_lane_that_stays_busy_ends_at_its_deadline() {
+    let (_runtime, workers) = workers(4, 64);
+    let (caller, callee) = (workers.lane(1), workers.lane(1));
+    let (begun, release) = submit_blocked(&workers, &callee, false);
+    begun.recv().unwrap();
+    let (of_worker, lane) = (workers.clone(), callee.clone());
+    let soon = Instant::now() + Duration::from_millis(20);
+    let visited = workers.run(&caller, later(), &|| false, move || of_worker.visit(&lane, soon).is_some());
+    assert_eq!(visited, Some(false));
+    drop(release);
+    assert_eq!(workers.run(&callee, later(), &|| false, || 7), Some(7));
     assert!(workers.stop(later()));
 }

@@ -18,6 +18,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("metrics", 0, &["desired"]),
     ("plan", 0, &["desired"]),
     ("routes", 0, &["desired"]),
+    ("chains", 0, &["desired", "routes"]),
     // 1, edges: each touches one thing outside.
     ("state_dir", 1, &[]),
     ("store", 1, &["state_dir"]),
@@ -58,10 +59,11 @@ const FORBIDDEN: &[(u8, &[&str])] = &[(2, &["mqtt", "http"])];
 const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["mqtt"]),
     ("sled", &["store"]),
+    ("crc32fast", &["store"]),
     ("tiny_http", &["http/local"]),
     ("hyper", &["http/public"]),
     ("hyper_util", &["http/public"]),
-    ("http_body_util", &["http/public"]),
+    ("http_body_util", &["http", "pool"]),
     ("wasmtime", &["compile", "engine", "pool"]),
     ("wasmtime_wasi", &["engine"]),
     ("ureq", &["fetch"]),

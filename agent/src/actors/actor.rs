@@ -1,0 +1,287 @@
+//! One actor: its mailbox, its instance, and the turns in which it takes its events. Whoever holds the actor's lane has
+//! its turn; there is only one place in it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use twinlet_host::messaging::{CallRet, InstanceId};
+
+use super::House;
+use super::mailbox::{Event, Mailbox};
+use super::timers::Due;
+use crate::desired::{FunctionId, StatePolicy};
+use crate::metrics::Outcome;
+use crate::pool::{CallError, Called, Function, Instance};
+use crate::workers::Lane;
+
+/// A crash after so long without one counts as the first.
+const FORGIVEN: Duration = Duration::from_secs(60);
+/// The wait before the second restart in a row; doubled each time. The first is at once.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait before a restart.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// An actor, over all its versions and instances.
+pub(super) struct Actor {
+    pub(super) id: FunctionId,
+    /// Of one place: who holds it has the turn.
+    pub(super) lane: Arc<Lane>,
+    pub(super) mailbox: Mutex<Mailbox>,
+    /// What it is to become, from the next turn on.
+    wanted: Mutex<Option<Wanted>>,
+    turn: Mutex<Turn>,
+    /// Whether work for it lies in the workers' queue.
+    pub(super) scheduled: AtomicBool,
+    /// Takes no more messages.
+    pub(super) closed: AtomicBool,
+    /// Of the present version.
+    transient: AtomicBool,
+}
+
+/// What an actor is to become.
+pub(super) enum Wanted {
+    /// An instance of this version.
+    Version(Arc<Function>),
+    /// Nothing; said when its last event is over.
+    Stopped { forget: bool, done: mpsc::Sender<()> },
+}
+
+/// What changes from turn to turn.
+#[derive(Default)]
+pub(super) struct Turn {
+    function: Option<Arc<Function>>,
+    instance: Option<Instance>,
+    started: Option<Instant>,
+    /// In a row.
+    crashes: u32,
+    restart_at: Option<Instant>,
+}
+
+impl Actor {
+    pub(super) fn new(id: FunctionId, lane: Arc<Lane>) -> Self {
+        Self {
+            id,
+            lane,
+            mailbox: Mutex::default(),
+            wanted: Mutex::default(),
+            turn: Mutex::default(),
+            scheduled: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            transient: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn want(&self, wanted: Wanted) {
+        self.closed.store(matches!(wanted, Wanted::Stopped { .. }), Ordering::Release);
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+    }
+
+    pub(super) fn policy(&self) -> StatePolicy {
+        if self.transient.load(Ordering::Acquire) { StatePolicy::Transient } else { StatePolicy::NodeLocal }
+    }
+
+    pub(super) fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what waits in the mailbox, until `until` at about; says whether something is left to do.
+    pub(super) fn run(&self, house: &House, until: Instant) -> bool {
+        let mut turn = self.turn();
+        while self.is_ready(house, &mut turn) {
+            let Some(event) = self.mailbox().pop() else { return false };
+            self.take(house, &mut turn, event);
+            if Instant::now() >= until {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes what arrived before `mark`, and then a message whose sender waits until `deadline`. What was begun ends
+    /// by its own deadline, not by an impatient caller's.
+    pub(super) fn call(
+        &self,
+        house: &House,
+        (src, message): (&InstanceId, &[u8]),
+        (mark, depth, deadline): (u64, u32, Instant),
+    ) -> Result<CallRet, CallError> {
+        let mut turn = self.turn();
+        loop {
+            if !self.is_ready(house, &mut turn) {
+                return Err(CallError::Exhausted("the actor has crashed and starts again later".into()));
+            }
+            let Some(event) = self.mailbox().pop_before(mark) else { break };
+            self.take(house, &mut turn, event);
+        }
+        let function = turn.function.clone().ok_or_else(stopped)?;
+        if Instant::now() >= deadline {
+            return Err(CallError::Timeout(function.spec.max_execution));
+        }
+        let began = Instant::now();
+        let answer = self.event(&mut turn, &function, |instance| instance.is_event(depth).call(src, message));
+        if depth > 0 {
+            // A request is counted by the door's side.
+            function.metrics.invoked(outcome(&answer), began.elapsed());
+        }
+        answer.inspect_err(|error| self.crashed(house, &mut turn, error))
+    }
+
+    /// One message that nobody waits for.
+    fn take(&self, house: &House, turn: &mut Turn, event: Event) {
+        let Some(function) = turn.function.clone() else { return };
+        let began = Instant::now();
+        let taken =
+            self.event(turn, &function, |instance| instance.is_event(0).cast(&event.src, &event.message));
+        function.metrics.invoked(outcome(&taken), began.elapsed());
+        if let Some(timer) = &event.timer {
+            house.timers.over(timer, event.message.len());
+        }
+        if let Err(error) = taken {
+            self.crashed(house, turn, &error);
+        }
+    }
+
+    fn event<R>(
+        &self,
+        turn: &mut Turn,
+        function: &Function,
+        call: impl FnOnce(&mut Instance) -> Called<R>,
+    ) -> Result<R, CallError> {
+        let instance = turn.instance.as_mut().ok_or_else(stopped)?;
+        function.event(instance, Instant::now() + function.spec.max_execution, call)
+    }
+
+    /// Becomes what it is to be, and starts where it has no instance; false where it takes nothing now.
+    fn is_ready(&self, house: &House, turn: &mut Turn) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match wanted {
+            Some(Wanted::Version(function)) => {
+                self.stop(turn);
+                self.transient.store(function.spec.state == StatePolicy::Transient, Ordering::Release);
+                *turn = Turn { function: Some(function), ..Turn::default() };
+            }
+            Some(Wanted::Stopped { forget, done }) => {
+                self.stop(turn);
+                *turn = Turn::default();
+                house.is_stopped(self, forget);
+                if done.send(()).is_err() {
+                    log::debug!("actor {}: nobody waits for its end", self.id);
+                }
+            }
+            None => {}
+        }
+        // The first restart is at once: the second pass of this loop.
+        while turn.instance.is_none() {
+            let Some(function) = turn.function.clone() else { return false };
+            if turn.restart_at.is_some_and(|at| at > Instant::now()) {
+                return false;
+            }
+            self.start(house, turn, &function);
+        }
+        true
+    }
+
+    fn start(&self, house: &House, turn: &mut Turn, function: &Function) {
+        let state = house.states.get(self.id.as_str()).unwrap_or_else(|error| {
+            log::error!("actor {}: its state can not be read: {error}; it starts without", self.id);
+            None
+        });
+        let config = serde_json::Value::Object(function.spec.config.clone()).to_string();
+        let deadline = Instant::now() + function.spec.max_execution;
+        let started = function.take(deadline).and_then(|mut instance| {
+            function.event(&mut instance, deadline, |i| i.is_event(0).init(&config, state.as_deref()))?;
+            Ok(instance)
+        });
+        match started {
+            Ok(instance) => {
+                turn.instance = Some(instance);
+                turn.started = Some(Instant::now());
+                if turn.crashes > 0 {
+                    house.board.actor_runs(&self.id);
+                }
+            }
+            Err(error) => self.crashed(house, turn, &error),
+        }
+    }
+
+    /// Throws the instance away, and says when the next may start.
+    fn crashed(&self, house: &House, turn: &mut Turn, error: &CallError) {
+        turn.instance = None;
+        if turn.started.take().is_some_and(|at| at.elapsed() >= FORGIVEN) {
+            turn.crashes = 0;
+        }
+        let wait = back_off(turn.crashes);
+        turn.crashes = turn.crashes.saturating_add(1);
+        house.metrics.actor_event(&self.id, "crash");
+        let crashes = turn.crashes;
+        let level = match &turn.function {
+            Some(function) if !function.may_complain() => log::Level::Debug,
+            _ => log::Level::Warn,
+        };
+        log::log!(
+            level,
+            "actor {}: crash {crashes}: {error}; it starts again in {} ms",
+            self.id,
+            wait.as_millis()
+        );
+        house.board.actor_crashed(&self.id, &error.to_string(), crashes, !wait.is_zero());
+        let at = Instant::now() + wait;
+        turn.restart_at = Some(at);
+        // Even where nobody sends it anything.
+        house.timers.at(at, Due::Restart(self.id.as_str().to_owned()));
+    }
+
+    /// The last event of the present instance, if there is one.
+    fn stop(&self, turn: &mut Turn) {
+        let Some(function) = turn.function.clone() else { return };
+        if turn.instance.is_some()
+            && let Err(error) = self.event(turn, &function, |instance| instance.is_event(0).stop())
+        {
+            log::warn!("actor {}: handle-stop: {error}", self.id);
+        }
+        turn.instance = None;
+    }
+}
+
+fn outcome<R>(result: &Result<R, CallError>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Ok,
+        Err(CallError::Timeout(_)) => Outcome::Timeout,
+        Err(_) => Outcome::Error,
+    }
+}
+
+fn stopped() -> CallError {
+    CallError::Exhausted("the actor is not running".into())
+}
+
+/// Doubles with each crash in a row, with a random part, so that actors that crash together do not start together.
+fn back_off(crashes: u32) -> Duration {
+    match crashes.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(more) => {
+            let full = FIRST_WAIT.saturating_mul(1 << more.min(16)).min(LONGEST_WAIT);
+            full.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_restart_is_at_once_and_later_ones_slow_down_but_never_stop() {
+        assert_eq!(back_off(0), Duration::ZERO);
+        for crashes in 1..100 {
+            let full = FIRST_WAIT.saturating_mul(1 << (crashes - 1).min(16)).min(LONGEST_WAIT);
+            let wait = back_off(crashes);
+            assert!(wait >= full / 2 && wait <= full, "{crashes}: {wait:?}");
+        }
+    }
+}

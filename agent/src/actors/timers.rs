@@ -1,0 +1,337 @@
+//! Delayed casts, on the disk from when they are set until their event is over; and when actors that crashed are to
+//! start again. A thread of its own waits for the next of them.
+//!
+//! Within one run of the agent the monotonic clock decides. On the disk stands the wall clock's time, which may be wrong
+//! after a restart: a timer then fires no later than its whole delay from now.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::store::{StoreError, Table};
+
+/// Timers that one function may have set.
+const MAX_TIMERS: usize = 1_024;
+/// Bytes of their messages.
+const MAX_BYTES: usize = 1 << 20;
+/// The longest delay; far enough for anything, near enough for every clock.
+const MAX_DELAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Where a timer is on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TimerKey {
+    /// The function that set it.
+    pub(super) owner: String,
+    id: u64,
+}
+
+/// A message to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Timer {
+    pub(super) key: TimerKey,
+    /// The function that it is for.
+    pub(super) to: String,
+    pub(super) message: Vec<u8>,
+}
+
+/// What the time has come for.
+#[derive(Clone)]
+pub(super) enum Due {
+    /// A timer.
+    Timer(Arc<Timer>),
+    /// An actor that crashed may start again.
+    Restart(String),
+}
+
+/// Why a timer was not set.
+pub(super) enum Refused {
+    /// The function has as many as it may.
+    Full,
+    /// The disk did not take it.
+    Store(StoreError),
+}
+
+/// Everything that is to come.
+pub(super) struct Timers {
+    table: Table,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// By time, then by the order in which it was set.
+    due: BTreeMap<(Instant, u64), Due>,
+    /// Timers whose target is not here, by target.
+    parked: HashMap<String, Vec<Arc<Timer>>>,
+    shares: HashMap<String, Share>,
+    last_id: u64,
+    last_order: u64,
+    stopping: bool,
+}
+
+/// What one function has set.
+#[derive(Default)]
+struct Share {
+    timers: usize,
+    bytes: usize,
+}
+
+impl Timers {
+    /// Begins with what is on the disk.
+    pub(super) fn restore(table: Table) -> Result<Self, StoreError> {
+        let mut state = State::default();
+        for (key, record) in table.scan(b"")? {
+            match read(&key, &record) {
+                Some((timer, left)) => {
+                    state.last_id = state.last_id.max(timer.key.id);
+                    let share = state.shares.entry(timer.key.owner.clone()).or_default();
+                    share.timers += 1;
+                    share.bytes += timer.message.len();
+                    state.insert(Instant::now() + left, Due::Timer(Arc::new(timer)));
+                }
+                None => {
+                    log::error!("a timer on the disk can not be read and is dropped");
+                    table.remove_lazily(&key)?;
+                }
+            }
+        }
+        Ok(Self { table, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// Sets a timer; it is on the disk when this returns.
+    pub(super) fn set(
+        &self,
+        owner: &str,
+        delay: Duration,
+        to: &str,
+        message: Vec<u8>,
+    ) -> Result<(), Refused> {
+        let delay = delay.min(MAX_DELAY);
+        let due = Instant::now() + delay;
+        let mut state = self.state();
+        state.last_id += 1;
+        let id = state.last_id;
+        let share = state.shares.entry(owner.to_owned()).or_default();
+        if share.timers >= MAX_TIMERS || share.bytes.saturating_add(message.len()) > MAX_BYTES {
+            return Err(Refused::Full);
+        }
+        share.timers += 1;
+        share.bytes += message.len();
+        drop(state);
+        let key = TimerKey { owner: owner.to_owned(), id };
+        let timer = Timer { key, to: to.to_owned(), message };
+        if let Err(error) = self.table.commit(&[(&timer.key.bytes(), Some(&write(&timer, delay)))]) {
+            self.state().release(owner, timer.message.len());
+            return Err(Refused::Store(error));
+        }
+        self.state().insert(due, Due::Timer(Arc::new(timer)));
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// A timer's event is over; its message had so many bytes.
+    pub(super) fn over(&self, timer: &TimerKey, bytes: usize) {
+        self.state().release(&timer.owner, bytes);
+        if let Err(error) = self.table.remove_lazily(&timer.bytes()) {
+            log::warn!("removing a timer of {}: {error}; it may fire again after a restart", timer.owner);
+        }
+    }
+
+    /// Has something come at a time.
+    pub(super) fn at(&self, time: Instant, due: Due) {
+        self.state().insert(time, due);
+        self.changed.notify_one();
+    }
+
+    /// Keeps a timer until its target is here.
+    pub(super) fn park(&self, timer: Arc<Timer>) {
+        self.state().parked.entry(timer.to.clone()).or_default().push(timer);
+    }
+
+    /// A function is here: what waits for it comes now.
+    pub(super) fn unpark(&self, id: &str) {
+        let mut state = self.state();
+        for timer in state.parked.remove(id).unwrap_or_default() {
+            state.insert(Instant::now(), Due::Timer(timer));
+        }
+        self.changed.notify_one();
+    }
+
+    /// Forgets all that a function has set.
+    pub(super) fn forget(&self, owner: &str) -> Result<(), StoreError> {
+        let theirs = |timer: &Arc<Timer>| timer.key.owner == owner;
+        let mut state = self.state();
+        state.due.retain(|_, due| !matches!(due, Due::Timer(timer) if theirs(timer)));
+        for parked in state.parked.values_mut() {
+            parked.retain(|timer| !theirs(timer));
+        }
+        state.parked.retain(|_, timers| !timers.is_empty());
+        state.shares.remove(owner);
+        drop(state);
+        let keys: Vec<_> = self.table.scan(&prefix(owner))?.into_iter().map(|(key, _)| key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let removals: Vec<(&[u8], Option<&[u8]>)> = keys.iter().map(|key| (key.as_slice(), None)).collect();
+        self.table.commit(&removals)
+    }
+
+    /// The functions that have timers.
+    pub(super) fn owners(&self) -> Vec<String> {
+        self.state().shares.keys().cloned().collect()
+    }
+
+    /// Timers that are to come.
+    pub(super) fn count(&self) -> usize {
+        self.state().shares.values().map(|share| share.timers).sum()
+    }
+
+    /// Waits for what is due next; none when the timers are stopped.
+    pub(super) fn next(&self) -> Option<Due> {
+        let mut state = self.state();
+        loop {
+            if state.stopping {
+                return None;
+            }
+            let now = Instant::now();
+            state = match state.due.first_entry() {
+                Some(first) if first.key().0 <= now => return Some(first.remove()),
+                Some(first) => {
+                    let wait = first.key().0 - now;
+                    let waited = self.changed.wait_timeout(state, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Ends [`Timers::next`].
+    pub(super) fn stop(&self) {
+        self.state().stopping = true;
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn insert(&mut self, time: Instant, due: Due) {
+        self.last_order += 1;
+        self.due.insert((time, self.last_order), due);
+    }
+
+    fn release(&mut self, owner: &str, bytes: usize) {
+        if let Some(share) = self.shares.get_mut(owner) {
+            share.timers = share.timers.saturating_sub(1);
+            share.bytes = share.bytes.saturating_sub(bytes);
+            if share.timers == 0 {
+                self.shares.remove(owner);
+            }
+        }
+    }
+}
+
+impl TimerKey {
+    fn bytes(&self) -> Vec<u8> {
+        [&prefix(&self.owner)[..], &self.id.to_be_bytes()].concat()
+    }
+}
+
+/// No id holds a `/`.
+fn prefix(owner: &str) -> Vec<u8> {
+    [owner.as_bytes(), b"/"].concat()
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message.
+fn write(timer: &Timer, delay: Duration) -> Vec<u8> {
+    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let due = unix_ms().saturating_add(delay);
+    let to_len = u8::try_from(timer.to.len()).unwrap_or(u8::MAX);
+    [&due.to_be_bytes()[..], &delay.to_be_bytes(), &[to_len], timer.to.as_bytes(), &timer.message].concat()
+}
+
+/// A timer, and how long until it fires.
+fn read(key: &[u8], record: &[u8]) -> Option<(Timer, Duration)> {
+    let slash = key.iter().position(|b| *b == b'/')?;
+    let owner = String::from_utf8(key.get(..slash)?.to_vec()).ok()?;
+    let id = u64::from_be_bytes(key.get(slash + 1..)?.try_into().ok()?);
+    let (due, rest) = record.split_first_chunk::<8>()?;
+    let (delay, rest) = rest.split_first_chunk::<8>()?;
+    let (to_len, rest) = rest.split_first()?;
+    let (to, message) = rest.split_at_checked(usize::from(*to_len))?;
+    let left = u64::from_be_bytes(*due).saturating_sub(unix_ms()).min(u64::from_be_bytes(*delay));
+    let to = String::from_utf8(to.to_vec()).ok()?;
+    let timer = Timer { key: TimerKey { owner, id }, to, message: message.to_vec() };
+    Some((timer, Duration::from_millis(left).min(MAX_DELAY)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    fn table(dir: &tempfile::TempDir) -> Table {
+        let (store, _) = Store::open(dir.path()).unwrap();
+        Arc::new(store).table("timers")
+    }
+
+    fn texts(timers: &Timers, n: usize) -> Vec<String> {
+        let text = |due| match due {
+            Some(Due::Timer(timer)) => String::from_utf8(timer.message.clone()).unwrap(),
+            _ => "restart".to_owned(),
+        };
+        (0..n).map(|_| text(timers.next())).collect()
+    }
+
+    #[test]
+    fn what_is_due_first_comes_first_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let timers = Timers::restore(table(&dir)).unwrap();
+        for (ms, text) in [(700, "late"), (0, "now"), (10, "soon")] {
+            assert!(timers.set("f", Duration::from_millis(ms), "g", text.into()).is_ok());
+        }
+        timers.at(Instant::now() + Duration::from_millis(20), Due::Restart("f".into()));
+        assert_eq!(texts(&timers, 4), ["now", "soon", "restart", "late"]);
+        drop(timers);
+        let timers = Timers::restore(table(&dir)).unwrap();
+        assert_eq!(timers.count(), 3, "none is over until its event is");
+        let Some(Due::Timer(first)) = timers.next() else { panic!("none is due") };
+        timers.over(&first.key, first.message.len());
+        assert_eq!(timers.count(), 2);
+        timers.forget("f").unwrap();
+        drop(timers);
+        assert_eq!(Timers::restore(table(&dir)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_function_has_only_so_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let timers = Timers::restore(table(&dir)).unwrap();
+        let hour = Duration::from_secs(3600);
+        for _ in 0..16 {
+            assert!(timers.set("f", hour, "f", vec![0; 64 << 10]).is_ok());
+        }
+        assert!(matches!(timers.set("f", hour, "f", vec![0]), Err(Refused::Full)));
+        assert!(timers.set("g", hour, "f", vec![0]).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_delays_a_timer_by_its_delay_at_most() {
+        let timer =
+            Timer { key: TimerKey { owner: "f".into(), id: 7 }, to: "g".into(), message: b"m".to_vec() };
+        let mut record = write(&timer, Duration::from_secs(5));
+        record[..8].copy_from_slice(&u64::MAX.to_be_bytes());
+        let (read, left) = super::read(&timer.key.bytes(), &record).unwrap();
+        assert_eq!((read, left), (timer, Duration::from_secs(5)));
+        assert!(super::read(b"f", b"").is_none() && super::read(b"f/12345678", b"short").is_none());
+    }
+}

@@ -1,0 +1,225 @@
+//! One request on a worker: the middleware before it, what answers it, and the middleware after it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use twinlet_host::bindings::twinlet::device::types::Request;
+use twinlet_host::messaging::CallRet;
+
+use super::answer::{Answer, Failure};
+use super::body::Outgoing;
+use super::proxy::{self, Shared};
+use super::{Incoming, Reply, Service, to_guest};
+use crate::actors::Actors;
+use crate::desired::AttachPoint;
+use crate::engine::Answerer;
+use crate::metrics::Outcome;
+use crate::pool::{CallError, Function};
+use crate::serving::Snapshot;
+use crate::workers::{Lane, Turn};
+
+/// The `{name}` segments of a route, by name.
+type Params = Vec<(String, String)>;
+
+/// What answers a request.
+pub(super) struct Target {
+    pub(super) function: Arc<Function>,
+    /// Where it is called: the function's own, or that of its actor.
+    pub(super) lane: Arc<Lane>,
+    params: Params,
+}
+
+impl Target {
+    pub(super) fn new(function: Arc<Function>, params: Params, actors: &Actors) -> Result<Self, Failure> {
+        let lane = match function.exports().answerer() {
+            Answerer::Http | Answerer::WasiHttp => function.lane.clone(),
+            Answerer::Actor => {
+                actors.lane(&function.id).ok_or(Failure::Busy("the actor is not ready yet"))?
+            }
+            // A route to what is middleware and nothing else.
+            Answerer::None => return Err(Failure::UnknownFunction),
+        };
+        Ok(Self { function, lane, params })
+    }
+}
+
+/// What one request has to go by.
+pub(super) struct Exchange<'a> {
+    pub(super) service: &'a Service,
+    pub(super) snapshot: &'a Snapshot,
+    /// The lane that this worker works for.
+    pub(super) lane: &'a Arc<Lane>,
+    /// When the request was accepted.
+    pub(super) began: Instant,
+    /// When its client is answered at the latest.
+    pub(super) deadline: Instant,
+}
+
+impl Exchange<'_> {
+    /// Answers the request.
+    pub(super) fn run(
+        &self,
+        turn: Turn,
+        target: Result<Target, Failure>,
+        incoming: Incoming,
+        guarded: bool,
+        reply: Reply,
+    ) {
+        let function = target.as_ref().ok().map(|target| target.function.clone());
+        let reply = Shared::new(reply);
+        let id = incoming.request_id.clone();
+        let answer = match target {
+            _ if turn == Turn::Refused => Some(self.unserved(function.as_deref(), &id, "the queue is full")),
+            target if guarded => match to_guest(incoming) {
+                Ok(mut request) => self.guarded(turn, target, &mut request, &reply),
+                Err(failure) => Some(failure.answer(&id)),
+            },
+            Ok(target) => match self.answer(turn, &target, incoming, &reply) {
+                Ok(answer) => answer,
+                Err(failure) => Some(failure.answer(&id)),
+            },
+            Err(failure) => Some(failure.answer(&id)),
+        };
+        if let Some(answer) = answer {
+            reply.send(Outgoing::Whole(answer));
+        }
+        if let Some(function) = function {
+            function.refill();
+        }
+    }
+
+    /// Nothing was run, so nothing of the chain may be either: that needs a place as well.
+    fn unserved(&self, function: Option<&Function>, request_id: &str, why: &'static str) -> Answer {
+        if let Some(function) = function {
+            self.note(function, &CallError::Exhausted(why.into()), request_id);
+        }
+        Failure::Busy(why).answer(request_id)
+    }
+
+    /// The answer to a request that meets middleware; none where its client has it already.
+    fn guarded(
+        &self,
+        turn: Turn,
+        target: Result<Target, Failure>,
+        request: &mut Request,
+        reply: &Shared,
+    ) -> Option<Answer> {
+        let path = request.path.clone();
+        let answered = match self.before(&path, request) {
+            Err(failure) => Err(failure),
+            // A middleware has answered; what is behind it never learns of the request.
+            Ok(Some(answer)) => return Some(answer),
+            Ok(None) => target.and_then(|target| self.answer_guarded(turn, &target, request, reply)),
+        };
+        match answered
+            .and_then(|answer| answer.map(|a| self.after(&path, a, &request.request_id)).transpose())
+        {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let answer = failure.answer(&request.request_id);
+                Some(self.on_failure(&path, &failure, request, answer))
+            }
+        }
+    }
+
+    /// Has the target answer what no middleware sees; none where its client has the answer already.
+    fn answer(
+        &self,
+        turn: Turn,
+        target: &Target,
+        incoming: Incoming,
+        reply: &Shared,
+    ) -> Result<Option<Answer>, Failure> {
+        let id = incoming.request_id.clone();
+        if target.function.exports().answerer() == Answerer::WasiHttp {
+            let request = proxy::request_of(incoming)?;
+            return self.counted(turn, &target.function, &id, || {
+                self.stream(&target.function, request, reply).map(|()| None)
+            });
+        }
+        let mut request = to_guest(incoming)?;
+        request.params.clone_from(&target.params);
+        self.counted(turn, &target.function, &id, || self.invoke(&target.function, &request).map(Some))
+    }
+
+    /// Has the target answer what middleware has seen, and perhaps will.
+    fn answer_guarded(
+        &self,
+        turn: Turn,
+        target: &Target,
+        request: &mut Request,
+        reply: &Shared,
+    ) -> Result<Option<Answer>, Failure> {
+        let function = &target.function;
+        request.params.clone_from(&target.params);
+        if function.exports().answerer() != Answerer::WasiHttp {
+            return self
+                .counted(turn, function, &request.request_id, || self.invoke(function, request).map(Some));
+        }
+        let for_proxy = proxy::request_from(request)?;
+        let nobody_after = self.links(AttachPoint::Response, &request.path).is_empty();
+        self.counted(turn, function, &request.request_id, || match nobody_after {
+            true => self.stream(function, for_proxy, reply).map(|()| None),
+            false => self.collect(function, for_proxy).map(Some),
+        })
+    }
+
+    /// Runs an invocation where its time has come, and counts how it ended.
+    fn counted(
+        &self,
+        turn: Turn,
+        function: &Function,
+        request_id: &str,
+        invoke: impl FnOnce() -> Result<Option<Answer>, CallError>,
+    ) -> Result<Option<Answer>, Failure> {
+        let result = match turn {
+            Turn::Run => invoke(),
+            Turn::Expired => Err(CallError::Timeout(function.spec.max_execution)),
+            Turn::Refused => Err(CallError::Exhausted("the queue is full".into())),
+        };
+        match result {
+            Ok(answer) => {
+                function.metrics.invoked(Outcome::Ok, self.began.elapsed());
+                Ok(answer)
+            }
+            Err(error) => {
+                self.note(function, &error, request_id);
+                Err(Failure::from(&error))
+            }
+        }
+    }
+
+    /// What a function that takes whole requests answers.
+    fn invoke(&self, function: &Function, request: &Request) -> Result<Answer, CallError> {
+        if function.exports().answerer() != Answerer::Actor {
+            let response = function.handle(request, self.deadline)?;
+            return Answer::from_guest(response).map_err(CallError::Guest);
+        }
+        match self.service.actors.request(&function.id, &request.body, self.deadline)? {
+            CallRet::Noreply => Ok(Answer { status: 204, headers: Vec::new(), body: Vec::new() }),
+            CallRet::Reply(body) => Ok(Answer::new(200, "application/octet-stream", body)),
+            CallRet::Err => Err(CallError::Guest("handle-call answered `err`".into())),
+        }
+    }
+
+    /// Counts, shows and logs an invocation that failed.
+    fn note(&self, function: &Function, error: &CallError, request_id: &str) {
+        let outcome = match error {
+            CallError::Timeout(_) => Outcome::Timeout,
+            CallError::Exhausted(_) => Outcome::Rejected,
+            _ => Outcome::Error,
+        };
+        function.metrics.invoked(outcome, self.began.elapsed());
+        if outcome != Outcome::Rejected {
+            self.service.board.invocation_failed(&function.id, &error.to_string());
+        }
+        let level = if function.may_complain() { log::Level::Warn } else { log::Level::Debug };
+        let version = function.spec.version;
+        log::log!(level, "function {} v{version}: request {request_id}: {error}", function.id);
+    }
+
+    /// The links that a path meets at a point.
+    pub(super) fn links(&self, point: AttachPoint, path: &str) -> Vec<&crate::chains::Link> {
+        self.snapshot.chains.of(point, path)
+    }
+}

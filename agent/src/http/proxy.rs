@@ -1,0 +1,151 @@
+//! Requests that a component of `wasi:http` answers: its response begins while it still runs.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use tokio::runtime::Handle;
+use twinlet_host::bindings::twinlet::device::types::{Request, Response};
+use twinlet_host::wasi_http::{ErrorCode, HyperOutgoingBody};
+
+use super::answer::{Answer, Failure};
+use super::body::{Body, Outgoing, Streamed};
+use super::exchange::Exchange;
+use super::{Incoming, Reply};
+use crate::pool::{CallError, Function};
+
+/// Bytes of a response that middleware is to see whole.
+const MAX_WHOLE_BYTES: usize = 8 << 20;
+/// After the guest has ended, how long until the last of its body has been put together.
+const COLLECTED: Duration = Duration::from_secs(5);
+
+/// A reply that can be taken from two places, once.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<Option<Reply>>>);
+
+impl Shared {
+    pub(super) fn new(reply: Reply) -> Self {
+        Self(Arc::new(Mutex::new(Some(reply))))
+    }
+
+    /// Answers, unless someone has already.
+    pub(super) fn send(&self, answer: Outgoing) {
+        let reply = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reply) = reply {
+            reply(answer);
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Has the function answer, and the client get each piece of it as it comes. Nothing is returned where the client
+    /// has its answer.
+    pub(super) fn stream(
+        &self,
+        function: &Function,
+        request: http::Request<Streamed>,
+        reply: &Shared,
+    ) -> Result<(), CallError> {
+        let problem = Arc::new(Mutex::new(None));
+        let (of_guest, reply) = (problem.clone(), reply.clone());
+        let answered = function.serve(request, self.deadline, move |response| match head(response) {
+            Ok((answer, body)) => reply.send(Outgoing::Streamed(answer, body)),
+            Err(error) => *of_guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        })?;
+        let problem = problem.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match problem {
+            Some(error) => Err(error),
+            None if answered => Ok(()),
+            None => Err(CallError::Guest("it ended without a response".into())),
+        }
+    }
+
+    /// Has the function answer, and puts its answer together, for middleware to see it whole.
+    pub(super) fn collect(
+        &self,
+        function: &Function,
+        request: http::Request<Streamed>,
+    ) -> Result<Answer, CallError> {
+        let (sender, collected) = mpsc::sync_channel(1);
+        let runtime = Handle::current();
+        let on_response = move |response| match head(response) {
+            Ok((answer, body)) => {
+                // Beside the guest, which waits until someone takes what it writes.
+                runtime.spawn(async move {
+                    let answer = whole(answer, body).await;
+                    if sender.send(answer).is_err() {
+                        log::debug!("nobody waits for a response any more");
+                    }
+                });
+            }
+            Err(error) => {
+                if sender.send(Err(error)).is_err() {
+                    log::debug!("nobody waits for a response any more");
+                }
+            }
+        };
+        let answered = function.serve(request, self.deadline, on_response)?;
+        match collected.recv_timeout(COLLECTED) {
+            Ok(answer) => answer,
+            Err(_) if answered => Err(CallError::Guest("its response did not end".into())),
+            Err(_) => Err(CallError::Guest("it ended without a response".into())),
+        }
+    }
+}
+
+/// A request as `wasi:http` has it, from what the door has read.
+pub(super) fn request_of(incoming: Incoming) -> Result<http::Request<Streamed>, Failure> {
+    let uri = match &incoming.query {
+        Some(query) => format!("{}?{query}", incoming.path),
+        None => incoming.path,
+    };
+    build(&incoming.method, &uri, &incoming.headers, incoming.body.streamed())
+}
+
+/// The same from what middleware has seen.
+pub(super) fn request_from(request: &Request) -> Result<http::Request<Streamed>, Failure> {
+    let uri = match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    };
+    build(&request.method, &uri, &request.headers, Body::Whole(request.body.clone()).streamed())
+}
+
+fn build(
+    method: &str,
+    uri: &str,
+    headers: &[(String, Vec<u8>)],
+    body: Streamed,
+) -> Result<http::Request<Streamed>, Failure> {
+    let mut request = http::Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(name.as_str(), value.as_slice());
+    }
+    request.body(body).map_err(|_| Failure::Malformed("The request can not be passed on"))
+}
+
+/// The head of a response, held to the rules of every function's; the length stays, for the body comes as it is.
+fn head(
+    response: Result<http::Response<HyperOutgoingBody>, ErrorCode>,
+) -> Result<(Answer, HyperOutgoingBody), CallError> {
+    let response =
+        response.map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
+    let (head, body) = response.into_parts();
+    let length = head.headers.get(http::header::CONTENT_LENGTH).map(|length| length.as_bytes().to_vec());
+    let headers = head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect();
+    let response = Response { status: head.status.as_u16(), headers, body: Vec::new() };
+    let mut answer = Answer::from_guest(response).map_err(CallError::Guest)?;
+    if let Some(length) = length {
+        answer.headers.push(("content-length".to_owned(), length));
+    }
+    Ok((answer, body))
+}
+
+async fn whole(mut answer: Answer, body: HyperOutgoingBody) -> Result<Answer, CallError> {
+    let collected = Limited::new(body, MAX_WHOLE_BYTES).collect().await;
+    let collected =
+        collected.map_err(|error| CallError::Guest(format!("its response broke off: {error}")))?;
+    answer.headers.retain(|(name, _)| name != "content-length");
+    answer.body = collected.to_bytes().to_vec();
+    Ok(answer)
+}

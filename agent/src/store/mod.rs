@@ -1,0 +1,167 @@
+//! What must survive a power cut, in sled under `<state>/db`: the accepted desired state, the seals of compiled
+//! artifacts, and the tables of those who keep small records. Knows how to write durably and how to open what a crash
+//! left, but not what any of it means.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `mod` | [`Store`]: opened, with its named records |
+//! | `table`, `layout` | [`Table`]: small records, and how they lie in sled |
+//! | `record` | the named records, of any length |
+//! | `commit` | one `fsync` for all that wait for one |
+//! | `open` | what to do with what a crash left |
+//! | `space` | whether the disk has room |
+//!
+//! Every record carries a format version and a checksum of its contents, since a damaged sled can open with pages
+//! missing and say nothing. Records are cut into chunks: sled keeps pages of over 128 KiB in files that it neither
+//! fsyncs nor reclaims, and up to 17 values make a page.
+
+mod commit;
+mod layout;
+mod open;
+mod record;
+mod space;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, RwLock};
+
+pub use commit::Pending;
+pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
+
+use commit::Committer;
+use open::{open, open_or_repair, set_aside};
+
+use crate::desired::Accepted;
+use crate::state_dir::write_durably;
+
+/// Bytes of one value in sled. 17 of them stay far below the page that it would keep in a file of its own, and the
+/// database holds its size best so: 3 MiB on the disk after any number of 64 KiB values of which eight live.
+const CHUNK_BYTES: usize = 4 << 10;
+/// Bytes that must be free for a change of a table. Once a write fails sled takes no other until it is opened anew.
+const RESERVE_OF_TABLES: u64 = 8 << 20;
+/// The same for the named records, without which nothing new can run.
+const RESERVE_OF_RECORDS: u64 = 2 << 20;
+const ACCEPTED: &str = "accepted";
+/// After so many starts in a row that did not get through, the database is taken for the cause.
+const MAX_FAILED_STARTS: u32 = 3;
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Reading, writing or making durable failed.
+    #[error("{0}")]
+    Sled(#[from] sled::Error),
+    /// The same, below sled.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A record is not what was written.
+    #[error("record `{0}` is damaged")]
+    Damaged(String),
+    /// A record is of a version of the agent that this one does not know.
+    #[error("record `{0}` has the unknown format {1}")]
+    Format(String, u8),
+    /// The disk is nearly full; nothing was changed.
+    #[error("the disk is full: {0} bytes are free, and {1} are needed")]
+    Full(u64, u64),
+    /// A key or a value of a table is longer than it may be, in bytes; nothing was changed.
+    #[error("a key of {key} bytes or a value of {value} bytes is too large")]
+    TooLarge {
+        /// The key's length.
+        key: usize,
+        /// The value's.
+        value: usize,
+    },
+}
+
+/// The open database.
+pub struct Store {
+    db: sled::Db,
+    committer: Arc<Committer>,
+    /// Held to read tables, or alone to change them.
+    tables: RwLock<()>,
+    /// Records of tables that were found damaged since the start.
+    damaged: AtomicU64,
+    /// Where the free space counts.
+    dir: PathBuf,
+    /// Bytes that must stay free on top of the reserves: none, save in a test that wants a full disk.
+    reserved: u64,
+    /// Counts starts that did not get to [`Store::started`].
+    starts: PathBuf,
+}
+
+impl Store {
+    /// Opens the database in a directory that exists. One that can not be opened, or with which the agent has ended
+    /// in each of its last starts, is set aside; its new name is returned, and the agent starts with an empty one.
+    pub fn open(state: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
+        let dir = state.join("db");
+        let starts = state.join("db.starts");
+        let failed = fs::read_to_string(&starts).ok().and_then(|n| n.trim().parse().ok()).unwrap_or(0u32);
+        // sled ends the process on some damage, where it should return an error: only the next start can know.
+        let hopeless = failed >= MAX_FAILED_STARTS;
+        let count = if hopeless { 0 } else { failed.saturating_add(1) };
+        if let Err(error) = write_durably(&starts, count.to_string().as_bytes()) {
+            // As on a full disk, with which the agent is to serve all the same.
+            log::warn!("{}: {error}; this start is not counted", starts.display());
+        }
+        let opened = if hopeless { None } else { open_or_repair(&dir)? };
+        let (db, aside) = match opened {
+            Some(db) => (db, None),
+            None => {
+                let aside = set_aside(&dir)?;
+                (open(&dir)?, Some(aside))
+            }
+        };
+        let committer = Arc::new(Committer::new(db.clone(), &dir)?);
+        let (tables, damaged) = (RwLock::default(), AtomicU64::new(0));
+        Ok((Self { db, committer, tables, damaged, dir, reserved: 0, starts }, aside))
+    }
+
+    /// The agent has got through its start with this database.
+    pub fn started(&self) -> io::Result<()> {
+        match fs::remove_file(&self.starts) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The desired state that was accepted last, if any was.
+    pub fn accepted(&self) -> Result<Option<Accepted>, StoreError> {
+        let Some(bytes) = self.read(ACCEPTED)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| StoreError::Damaged(ACCEPTED.into()))
+    }
+
+    /// Keeps a desired state; when this returns it is on the disk.
+    pub fn keep_accepted(&self, accepted: &Accepted) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(accepted).map_err(io::Error::from)?;
+        self.write(ACCEPTED, &bytes)
+    }
+
+    /// The seal of a compiled artifact, if it is known and undamaged.
+    pub fn seal(&self, artifact: &crate::desired::Sha256) -> Option<Vec<u8>> {
+        self.read(&seal_name(artifact)).ok().flatten()
+    }
+
+    /// Keeps the seal of a compiled artifact.
+    pub fn keep_seal(&self, artifact: &crate::desired::Sha256, seal: &[u8]) -> Result<(), StoreError> {
+        self.write(&seal_name(artifact), seal)
+    }
+
+    /// Forgets the seal of an artifact that is gone.
+    pub fn forget_seal(&self, artifact: &crate::desired::Sha256) -> Result<(), StoreError> {
+        self.remove(&seal_name(artifact))
+    }
+
+    /// Records of tables that were found damaged since the start, and removed.
+    pub fn damaged(&self) -> u64 {
+        self.damaged.load(Relaxed)
+    }
+}
+
+fn seal_name(artifact: &crate::desired::Sha256) -> String {
+    format!("seal/{artifact}")
+}

@@ -1,0 +1,215 @@
+//! Tables of small records, each in its own corner of the database: changes that hold all or none, and many threads'
+//! changes made durable by one `fsync`. Knows nothing of what the records mean.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
+
+use super::commit::Pending;
+use super::layout::{self, Head};
+use super::{RESERVE_OF_TABLES, Store, StoreError};
+
+/// Bytes of the largest value.
+pub const MAX_VALUE_BYTES: usize = 96 << 10;
+/// Bytes of the longest key.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// One table; all handles of one name are the same table.
+#[derive(Clone)]
+pub struct Table {
+    store: Arc<Store>,
+    name: &'static str,
+}
+
+/// A key and its value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+impl Store {
+    /// The table of this name, which holds no `/`. It is there as soon as something is in it.
+    pub fn table(self: &Arc<Self>, name: &'static str) -> Table {
+        debug_assert!(!name.is_empty() && !name.contains('/'), "{name}");
+        Table { store: self.clone(), name }
+    }
+}
+
+impl Table {
+    /// Sets keys, or with none removes them: all or nothing, and on the disk when this returns. Of a key that comes
+    /// more than once the last change counts.
+    pub fn commit(&self, changes: &[(&[u8], Option<&[u8]>)]) -> Result<(), StoreError> {
+        self.apply(changes)?.durable()
+    }
+
+    /// The same in two steps: after the first everyone reads the changes, after [`Pending::durable`] they are on the
+    /// disk. An error of the first has changed nothing.
+    pub fn apply(&self, changes: &[(&[u8], Option<&[u8]>)]) -> Result<Pending, StoreError> {
+        for (key, value) in changes {
+            let length = value.map_or(0, <[u8]>::len);
+            if key.len() > MAX_KEY_BYTES || length > MAX_VALUE_BYTES {
+                return Err(StoreError::TooLarge { key: key.len(), value: length });
+            }
+        }
+        if changes.iter().any(|(_, value)| value.is_some()) {
+            self.store.check_space(RESERVE_OF_TABLES)?;
+        }
+        let changes: BTreeMap<&[u8], Option<&[u8]>> = changes.iter().copied().collect();
+        let exclusive = self.exclusive();
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            self.stage(&mut batch, key, value)?;
+        }
+        self.store.db.apply_batch(batch)?;
+        drop(exclusive);
+        Ok(self.store.committer.join())
+    }
+
+    /// Removes a key; on the disk with the next commit.
+    pub fn remove_lazily(&self, key: &[u8]) -> Result<(), StoreError> {
+        let _exclusive = self.exclusive();
+        let mut batch = sled::Batch::default();
+        self.stage(&mut batch, key, None)?;
+        Ok(self.store.db.apply_batch(batch)?)
+    }
+
+    /// A key's value.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let _shared = self.shared();
+        match self.store.db.get(layout::key(self.name, key))? {
+            Some(first) => self.assemble(key, &first).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The records whose keys begin so, in the order of their keys. Damaged ones are left out, logged, counted and
+    /// removed.
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::new();
+        self.each(prefix, |key, value| records.push((key, value)))?;
+        Ok(records)
+    }
+
+    /// Hands over what [`Table::scan`] returns one by one, so that not all of it is in memory at once. What it is
+    /// handed to must not use the table.
+    pub fn each(&self, prefix: &[u8], mut record: impl FnMut(Vec<u8>, Vec<u8>)) -> Result<(), StoreError> {
+        let mut damaged = Vec::new();
+        let shared = self.shared();
+        for entry in self.store.db.scan_prefix(layout::key(self.name, prefix)) {
+            let (place, first) = entry?;
+            let key = layout::key_of(self.name, &place);
+            match self.assemble(key, &first) {
+                Ok(value) => record(key.to_vec(), value),
+                Err(StoreError::Damaged(_)) => damaged.push(key.to_vec()),
+                Err(error @ StoreError::Format(..)) => log::warn!("{error}; it is left as it is"),
+                Err(error) => return Err(error),
+            }
+        }
+        drop(shared);
+        damaged.iter().try_for_each(|key| self.remove_damaged(key))
+    }
+
+    /// The keys that begin so, in order, from the `from`th on, up to `limit` of them.
+    pub fn keys(&self, prefix: &[u8], from: usize, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let _shared = self.shared();
+        let found = self.store.db.scan_prefix(layout::key(self.name, prefix)).keys();
+        let key = |place: sled::Result<sled::IVec>| Ok(layout::key_of(self.name, &place?).to_vec());
+        found.skip(from).take(limit).map(key).collect()
+    }
+
+    /// The first record whose key begins so and comes after another key. Damaged ones are treated as by
+    /// [`Table::scan`].
+    pub fn first_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Record>, StoreError> {
+        let within = layout::key(self.name, prefix);
+        let mut after = layout::key(self.name, after);
+        loop {
+            let shared = self.shared();
+            let range = (Bound::Excluded(&after[..]), Bound::Unbounded);
+            let Some((place, first)) = self.store.db.range::<&[u8], _>(range).next().transpose()? else {
+                return Ok(None);
+            };
+            if !place.starts_with(&within) {
+                return Ok(None);
+            }
+            let key = layout::key_of(self.name, &place).to_vec();
+            match self.assemble(&key, &first) {
+                Ok(value) => return Ok(Some((key, value))),
+                Err(StoreError::Damaged(_)) => {
+                    drop(shared);
+                    self.remove_damaged(&key)?;
+                }
+                Err(error @ StoreError::Format(..)) => log::warn!("{error}; it is left as it is"),
+                Err(error) => return Err(error),
+            }
+            after = place.to_vec();
+        }
+    }
+
+    /// Makes durable whatever was changed lazily up to now.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.store.committer.join().durable()
+    }
+
+    /// Adds to a batch what sets or removes a key, the chunks of what stood there before included.
+    fn stage(&self, batch: &mut sled::Batch, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        let place = layout::key(self.name, key);
+        let chunks = match self.store.db.get(&place)? {
+            Some(first) => Head::read(&first).map_or(layout::MAX_CHUNKS, |(head, _)| head.more_chunks()),
+            None => 0,
+        };
+        let mut kept = 0;
+        if let Some(value) = value {
+            let (first, more) = layout::cut(self.name, key, value);
+            batch.insert(place, first);
+            for chunk in more {
+                batch.insert(layout::chunk_key(self.name, key, kept), chunk);
+                kept += 1;
+            }
+        } else {
+            batch.remove(place);
+        }
+        for gone in kept..chunks {
+            batch.remove(layout::chunk_key(self.name, key, gone));
+        }
+        Ok(())
+    }
+
+    /// The value that begins with this chunk.
+    fn assemble(&self, key: &[u8], first: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let name = || format!("{}/{}", self.name, String::from_utf8_lossy(key).escape_default());
+        let (head, begin) = Head::read(first).ok_or_else(|| StoreError::Damaged(name()))?;
+        if head.format != layout::FORMAT {
+            return Err(StoreError::Format(name(), head.format));
+        }
+        let mut value = begin.to_vec();
+        for index in 0..head.more_chunks() {
+            match self.store.db.get(layout::chunk_key(self.name, key, index))? {
+                Some(chunk) => value.extend_from_slice(&chunk),
+                None => return Err(StoreError::Damaged(name())),
+            }
+        }
+        if head.fits(self.name, key, &value) { Ok(value) } else { Err(StoreError::Damaged(name())) }
+    }
+
+    /// Removes a record unless it was written anew meanwhile.
+    fn remove_damaged(&self, key: &[u8]) -> Result<(), StoreError> {
+        let _exclusive = self.exclusive();
+        let Some(first) = self.store.db.get(layout::key(self.name, key))? else { return Ok(()) };
+        if let Err(error @ StoreError::Damaged(_)) = self.assemble(key, &first) {
+            log::error!("{error}; it is removed");
+            self.store.damaged.fetch_add(1, Relaxed);
+            let mut batch = sled::Batch::default();
+            self.stage(&mut batch, key, None)?;
+            self.store.db.apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    /// A record of several chunks must not be read while it is written.
+    fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.store.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn exclusive(&self) -> RwLockWriteGuard<'_, ()> {
+        self.store.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
