@@ -47,6 +47,8 @@ pub mod poll;
 pub mod rates;
 pub mod streams;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod twin;
 pub mod wasi_http;
 

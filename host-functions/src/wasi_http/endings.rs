@@ -36,7 +36,7 @@ pub(crate) fn add_endings(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 type Opened = Result<Resource<HostOutgoingBody>, ()>;
 
-fn watched(
+pub(super) fn watched(
     mut store: StoreContextMut<'_, Guest>,
     (response,): (Resource<HostOutgoingResponse>,),
 ) -> wasmtime::Result<(Opened,)> {
@@ -53,7 +53,7 @@ fn watched(
 
 type Finish = (Resource<HostOutgoingBody>, Option<Resource<FieldMap>>);
 
-fn finished(
+pub(super) fn finished(
     mut store: StoreContextMut<'_, Guest>,
     (body, trailers): Finish,
 ) -> wasmtime::Result<(Result<(), ErrorCode>,)> {
