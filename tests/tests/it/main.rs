@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod actors;
 mod bad_artifacts;
 mod bad_messages;
 mod broker_doors;
@@ -19,6 +20,7 @@ mod exchange;
 mod hostile;
 mod layers;
 mod limits;
+mod middleware;
 mod neighbour;
 mod reports;
 mod restarts;
