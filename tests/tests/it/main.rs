@@ -18,6 +18,7 @@ mod doors;
 mod errors;
 mod exchange;
 mod hostile;
+mod hostile_middleware;
 mod layers;
 mod limits;
 mod middleware;
