@@ -1,6 +1,7 @@
 //! Functions with a mailbox, timers and kept state. The names are those of Erlang's `gen_server`.
 //!
 //! ```
+//! # #[cfg(feature = "json")] {
 //! use twinlet_guest::messaging;
 //! use twinlet_guest::prelude::*;
 //!
@@ -37,6 +38,7 @@
 //!
 //! let mut after_a_crash = counter.restart().unwrap();
 //! assert_eq!(after_a_crash.call("").unwrap(), Reply::bytes("2"));
+//! # }
 //! ```
 
 use std::cell::RefCell;

@@ -18,7 +18,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`http_function!`] | makes a plain function answer HTTP requests |
-//! | [`actor!`], [`actor`] | makes a type an actor: a mailbox, timers, kept state |
+//! | [`actor!`], [`mod@actor`] | makes a type an actor: a mailbox, timers, kept state |
 //! | [`on_request!`], [`on_response!`], [`on_error!`], [`middleware`] | make plain functions middleware |
 //! | [`Request`], [`Response`] | what comes in and what goes out |
 //! | [`Error`], [`BadRequest`] | who is to blame when there is no answer |
@@ -36,8 +36,8 @@
 //! On wasm32 each of these calls the agent. On any other target the agent is played by `testing::Host`, so that
 //! `cargo test` needs neither a device nor a wasm toolchain.
 //!
-//! The macros add up: a component that uses several exports several interfaces, and desired state says which of them
-//! are of use.
+//! The macros add up: a component that uses several of them exports several interfaces, and `entrypoint`, `routes` and
+//! `middleware` in desired state say which are used.
 
 pub mod actor;
 #[cfg(target_arch = "wasm32")]
