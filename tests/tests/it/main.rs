@@ -25,6 +25,7 @@ mod middleware;
 mod neighbour;
 mod reports;
 mod restarts;
+mod samples;
 mod signals;
 mod slow_outbound;
 mod systemd;
