@@ -42,6 +42,10 @@ impl Host for Guest {
 impl HostBucket for Guest {
     fn get(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         self.throttle(MAX_VALUE_BYTES);
+        // No key is longer, so that one is not worth a look at the disk.
+        if key.len() > MAX_KEY_BYTES {
+            return Ok(Ok(None));
+        }
         let Self { environment, .. } = self;
         Ok(environment.keyvalue.get(&environment.function_id, &key).map_err(Error::Other))
     }
@@ -52,11 +56,8 @@ impl HostBucket for Guest {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        if key.is_empty() || key.len() > MAX_KEY_BYTES {
-            return Ok(Err(Error::Other(format!("a key has 1 to {MAX_KEY_BYTES} bytes"))));
-        }
         if value.len() > MAX_VALUE_BYTES {
-            return Ok(Err(Error::Other(format!("{key}: a value has at most {MAX_VALUE_BYTES} bytes"))));
+            return Ok(Err(Error::Other(format!("a value has at most {MAX_VALUE_BYTES} bytes"))));
         }
         Ok(self.write(&key, Some(&value)))
     }
@@ -92,7 +93,10 @@ impl HostBucket for Guest {
 
 impl Guest {
     fn write(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
-        if !self.may(Kind::Storage, value.map_or(0, <[u8]>::len)) {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            return Err(Error::Other(format!("a key has 1 to {MAX_KEY_BYTES} bytes")));
+        }
+        if !self.may(Kind::Storage, key.len() + value.map_or(0, <[u8]>::len)) {
             return Err(Error::Other("rate limited: try again later".into()));
         }
         let kept =

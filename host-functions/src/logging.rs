@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::Guest;
 use crate::bindings::wasi::logging::logging::{Host, Level};
@@ -45,19 +45,23 @@ impl GuestLog {
         if !log::log_enabled!(target: "guest", level) {
             return;
         }
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        if !rate.bucket.take(Instant::now()) {
-            rate.dropped += 1;
-            return;
-        }
-        let dropped = std::mem::take(&mut rate.dropped);
-        drop(rate);
+        let Some(dropped) = self.admits() else { return };
         let id = &self.function_id;
         if dropped > 0 {
             log::warn!(target: "guest", "{id}: {dropped} lines dropped, past {LINES_PER_SECOND} a second");
         }
         let separator = if context.is_empty() { "" } else { ": " };
         log::log!(target: "guest", level, "{id}: {}{separator}{}", escaped(context), escaped(message));
+    }
+
+    /// Whether one more line may be written, and how many were dropped before it.
+    fn admits(&self) -> Option<u64> {
+        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rate.bucket.take(Instant::now()) {
+            rate.dropped += 1;
+            return None;
+        }
+        Some(std::mem::take(&mut rate.dropped))
     }
 
     /// A stream whose lines become messages of this level.
@@ -68,6 +72,7 @@ impl GuestLog {
 
 impl Host for Guest {
     fn log(&mut self, level: Level, context: String, message: String) {
+        self.throttle(context.len() + message.len());
         let level = match level {
             Level::Trace => log::Level::Trace,
             Level::Debug => log::Level::Debug,
@@ -162,6 +167,9 @@ impl Pollable for Lines {
 
 impl OutputStream for Lines {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > WRITE_BYTES {
+            return Err(StreamError::trap("more bytes than check-write permits"));
+        }
         self.take(&bytes);
         Ok(())
     }
@@ -216,5 +224,34 @@ mod tests {
         let line = escaped(&"ü".repeat(MAX_LINE_BYTES));
         assert_eq!(line.chars().count(), MAX_LINE_BYTES / 2 + 1);
         assert!(line.ends_with('…'));
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_dropped_and_counted() {
+        let log = GuestLog::new("function");
+        let before = Instant::now();
+        let passed = (0..10_000).filter(|_| log.admits().is_some()).count();
+        let gained = usize::try_from(before.elapsed().as_millis() / 10).unwrap() + 1;
+        let most = LINES_PER_SECOND as usize + gained;
+        assert!((LINES_PER_SECOND as usize..=most).contains(&passed), "{passed}");
+        let mut dropped = 10_000 - passed as u64;
+        let told = loop {
+            match log.admits() {
+                Some(told) => break told,
+                None => dropped += 1,
+            }
+        };
+        assert_eq!(told, dropped, "the next line tells how many");
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept() {
+        let mut lines = GuestLog::new("function").stream(log::Level::Info).lines();
+        for _ in 0..100 {
+            OutputStream::write(&mut lines, vec![b'x'; WRITE_BYTES].into()).unwrap();
+        }
+        assert!(lines.partial.len() <= MAX_LINE_BYTES + 1);
+        let refused = OutputStream::write(&mut lines, vec![b'x'; WRITE_BYTES + 1].into());
+        assert!(matches!(refused, Err(StreamError::Trap(_))));
     }
 }

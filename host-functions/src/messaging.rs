@@ -57,24 +57,25 @@ impl Guest {
             .ok_or_else(|| Error::Unknown(format!("`{}` is not in outputs", crate::logging::escaped(name))))
     }
 
-    fn outgoing(&self, kind: Kind, message: &[u8], limit: usize) -> Result<(), Error> {
+    fn outgoing(&self, kind: Kind, name: &str, message: &[u8], limit: usize) -> Result<(), Error> {
         if message.len() > limit {
             return Err(Error::TooLarge(limit as u64));
         }
-        if self.may(kind, message.len()) { Ok(()) } else { Err(Error::RateLimited) }
+        if self.may(kind, name.len() + message.len()) { Ok(()) } else { Err(Error::RateLimited) }
     }
 }
 
 impl Host for Guest {
     fn cast(&mut self, name: String, message: Vec<u8>) -> Result<(), Error> {
-        self.outgoing(Kind::Message, &message, MAX_MESSAGE_BYTES)?;
+        self.outgoing(Kind::Message, &name, &message, MAX_MESSAGE_BYTES)?;
         let to = self.target(&name)?;
         self.environment.messages.cast(&self.sender(), &to, message)
     }
 
     fn call(&mut self, name: String, message: Vec<u8>) -> CallRet {
-        let checked =
-            self.outgoing(Kind::Message, &message, MAX_MESSAGE_BYTES).and_then(|()| self.target(&name));
+        let checked = self
+            .outgoing(Kind::Message, &name, &message, MAX_MESSAGE_BYTES)
+            .and_then(|()| self.target(&name));
         match checked {
             Ok(to) => self.environment.messages.call(&self.sender(), &to, &message, self.deadline()),
             Err(error) => {
@@ -85,7 +86,7 @@ impl Host for Guest {
     }
 
     fn delayed_cast(&mut self, delay_ms: u64, name: String, message: Vec<u8>) -> Result<(), Error> {
-        self.outgoing(Kind::Storage, &message, MAX_MESSAGE_BYTES)?;
+        self.outgoing(Kind::Storage, &name, &message, MAX_MESSAGE_BYTES)?;
         let to = self.target(&name)?;
         let sender = self.sender();
         let delay = Duration::from_millis(delay_ms);
@@ -93,7 +94,7 @@ impl Host for Guest {
     }
 
     fn sync(&mut self, state: Vec<u8>) -> Result<(), Error> {
-        self.outgoing(Kind::Storage, &state, MAX_STATE_BYTES)?;
+        self.outgoing(Kind::Storage, "", &state, MAX_STATE_BYTES)?;
         let sender = self.sender();
         self.waiting(|guest| guest.environment.messages.sync(&sender, state))
     }

@@ -52,7 +52,8 @@ impl Guest {
         labels: Vec<(String, String)>,
         value: f64,
     ) -> Result<(), Error> {
-        if !self.may(Rate::Metric, name.len()) {
+        let bytes = labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + name.len();
+        if !self.may(Rate::Metric, bytes) {
             return Err(Error::RateLimited);
         }
         let sample = checked(kind, name, labels, value)?;

@@ -22,8 +22,9 @@ use http_body_util::BodyExt;
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
-use wasmtime_wasi_http::{Error, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+pub use wasmtime_wasi_http::Error;
 pub use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 pub use wasmtime_wasi_http::p2::bindings::sync::exports::wasi::http::incoming_handler::{
     Guest as IncomingHandler, GuestIndices as IncomingHandlerIndices,

@@ -120,6 +120,9 @@ impl Job {
     fn exchange(&self, request: Request<WasiBody>) -> Result<Response<Received>, Error> {
         let (mut head, body) = request.into_parts();
         let told = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if told.is_some_and(|told| told > MAX_BODY_BYTES) {
+            return Err(Error::HttpRequestBodySize(told));
+        }
         let ended = body.is_end_stream() || told == Some(0);
         let mut body = RequestBody::new(body, told, self.flow.clone());
         let error = body.error.clone();
@@ -140,7 +143,12 @@ impl Job {
         let answer = self.flow.environment.http.exchange(Request::from_parts(head, payload), patience);
         // What went wrong with the guest's own body is the better reason.
         let first = || error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        answer.map_err(|failure| first().unwrap_or_else(|| code(failure)))
+        let response = answer.map_err(|failure| first().unwrap_or_else(|| code(failure)))?;
+        let length = response.body().length;
+        match length {
+            Some(length) if length > MAX_BODY_BYTES => Err(Error::HttpResponseBodySize(Some(length))),
+            _ => Ok(response),
+        }
     }
 }
 

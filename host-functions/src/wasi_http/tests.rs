@@ -12,11 +12,13 @@ use wasmtime_wasi::p2::bindings::sync::io::streams::{HostInputStream, HostOutput
 use wasmtime_wasi::p2::{DynInputStream, StreamError};
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
 use wasmtime_wasi_http::p2::bindings::http::types as wit;
-use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostIncomingResponse};
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostIncomingResponse, HostOutgoingResponse};
 
 use super::*;
 use crate::http_client::{Gate, Proxies};
 use crate::poll::View;
+use crate::rates::Kind;
 use crate::testing::{enter_runtime, guest};
 
 mod component;
@@ -273,6 +275,49 @@ fn a_function_has_few_requests_under_way() {
 }
 
 #[test]
+fn a_response_that_is_announced_as_too_long_is_not_read() {
+    let _runtime = enter_runtime();
+    let peer = Peer::new();
+    let (mut guest, _) = guest(peer.gate(), LONG);
+    let asked = ask(&mut guest, wit::Method::Get, &peer.authority(), b"").unwrap();
+    let (mut stream, _) = peer.connections.recv().unwrap();
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n").unwrap();
+    let refused = answer(&mut guest, asked);
+    assert!(matches!(refused, Err(ErrorCode::HttpResponseBodySize(Some(99_999_999_999)))), "{refused:?}");
+}
+
+#[test]
+fn who_owes_bytes_sends_no_request() {
+    let _runtime = enter_runtime();
+    let peer = Peer::new();
+    let (mut guest, _) = guest(peer.gate(), LONG);
+    guest.environment.rates.charge(Kind::Http, 64 << 20);
+    let asked = ask(&mut guest, wit::Method::Get, &peer.authority(), b"").unwrap();
+    assert!(matches!(answer(&mut guest, asked), Err(ErrorCode::ConnectionLimitReached)));
+}
+
+#[test]
+fn writing_to_a_client_that_does_not_read_ends_at_the_deadline() {
+    let _runtime = enter_runtime();
+    let (guest, slot) = guest(Gate::closed(), Duration::from_millis(100));
+    let mut store = Store::new(&Engine::default(), guest);
+    let (_response, body) = open_response(&mut store);
+    let guest = store.data_mut();
+    let stream = wit::HostOutgoingBody::write(&mut guest.http(), body).unwrap().unwrap();
+    let of = || Resource::new_borrow(stream.rep());
+    let mut written = 0;
+    let stopped = loop {
+        match View(guest).blocking_write_and_flush(of(), vec![0; 4_096]) {
+            Ok(()) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&stopped, StreamError::Trap(trap) if trap.is::<wasmtime::Trap>()), "{stopped:?}");
+    assert_eq!(written, 1, "the second piece fills the body, and is waited for");
+    assert_eq!((slot.left.load(Ordering::SeqCst), slot.entered.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[test]
 fn reading_from_a_silent_client_ends_at_the_deadline() {
     let _runtime = enter_runtime();
     let (guest, slot) = guest(Gate::closed(), Duration::from_millis(100));
@@ -316,6 +361,16 @@ fn a_limit_on_the_clients_body_reaches_the_guest() {
     assert!(failed(read(guest, &stream)).contains("body size"));
 }
 
+/// A response with its body opened, as a guest makes them.
+fn open_response(store: &mut Store<Guest>) -> (Resource<HostOutgoingResponse>, Resource<HostOutgoingBody>) {
+    let guest = store.data_mut();
+    let fields = wit::HostFields::new(&mut guest.http()).unwrap();
+    let response = wit::HostOutgoingResponse::new(&mut guest.http(), fields).unwrap();
+    let place = Resource::new_borrow(response.rep());
+    let body = endings::watched(store.as_context_mut(), (place,)).unwrap().0.unwrap();
+    (response, body)
+}
+
 /// What a guest does with the response that it has begun to write.
 enum Ending {
     Finishes,
@@ -332,12 +387,7 @@ fn seen_by_client(ending: Ending) -> Result<Bytes, Error> {
     let (sender, responses) = mpsc::channel();
     let on_response = move |response| sender.send(response).unwrap();
     let (_, out) = incoming(&mut store, request, Scheme::Http, on_response).unwrap();
-    let guest = store.data_mut();
-    let fields = wit::HostFields::new(&mut guest.http()).unwrap();
-    let response = wit::HostOutgoingResponse::new(&mut guest.http(), fields);
-    let response = response.unwrap();
-    let place = Resource::new_borrow(response.rep());
-    let body = endings::watched(store.as_context_mut(), (place,)).unwrap().0.unwrap();
+    let (response, body) = open_response(&mut store);
     let guest = store.data_mut();
     wit::HostResponseOutparam::set(&mut guest.http(), out, Ok(response)).unwrap();
     let response = responses.try_recv().unwrap().unwrap();

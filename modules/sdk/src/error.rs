@@ -52,10 +52,10 @@ impl std::error::Error for BadRequest {}
 /// ```
 // Not a standard error itself: that is what lets every standard error become one by `?`.
 #[derive(Debug)]
-pub struct Error(Blame);
+pub struct Error(pub(crate) Blame);
 
 #[derive(Debug)]
-enum Blame {
+pub(crate) enum Blame {
     Client(BadRequest),
     Function(String),
 }

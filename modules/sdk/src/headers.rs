@@ -18,10 +18,14 @@ impl Headers {
     }
 
     pub(crate) fn set(&mut self, name: &str, value: &[u8]) {
+        self.remove(name);
+        self.append(name, value);
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
         while let Some(index) = self.0.iter().position(|(n, _)| n.eq_ignore_ascii_case(name)) {
             self.0.remove(index);
         }
-        self.append(name, value);
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {

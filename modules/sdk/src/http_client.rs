@@ -42,6 +42,9 @@ pub enum Error {
     /// The response's body is larger than the limit, given in bytes.
     #[error("the response is larger than {0} bytes")]
     TooLarge(u64),
+    /// The function has used up its share of requests or of bytes for this moment. Try again later.
+    #[error("outbound HTTP is rate-limited")]
+    RateLimited,
 }
 
 /// A request to send.

@@ -39,6 +39,11 @@ pub fn write(level: Level, context: &str, message: fmt::Arguments<'_>) {
     }
 }
 
+/// As [`write`], of a text that is whole already; saves a small guest the formatting code.
+pub(crate) fn write_text(level: Level, context: &str, message: &str) {
+    agent::log(level, context, message);
+}
+
 /// From now on a panic writes its message and its place to the log before it ends the call; without this, the operator
 /// sees a bare trap. Costs some kilobytes of formatting code. Call it first thing in the function.
 pub fn panics() {

@@ -52,6 +52,12 @@ impl Response {
         self
     }
 
+    /// Removes all headers of a name.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
     /// Sets the body, and the content type to plain text.
     pub fn text(self, text: impl Into<String>) -> Self {
         self.header("content-type", "text/plain; charset=utf-8").bytes(text.into().into_bytes())

@@ -11,14 +11,19 @@ pub enum Error {
     /// The message is larger than the limit, given in bytes.
     #[error("the telemetry message is larger than {0} bytes")]
     TooLarge(u64),
-    /// The agent's outbox is full, for instance because the broker has been away for long. Try again later.
-    #[error("the agent's telemetry outbox is full")]
-    Full,
+    /// The function has used up its share for this moment. Try again later.
+    #[error("telemetry is rate-limited")]
+    RateLimited,
+    /// The device could not keep the message, for instance because its disk is full. Says why.
+    #[error("the device could not keep the telemetry message: {0}")]
+    Storage(String),
 }
 
-/// Hands one message to the agent's outbox, which delivers in order, at least once, on the topic
-/// `edge/telemetry/{node_id}/{function_id}`. Returns the message's sequence number: 1 for the function's first message
-/// since the agent started, then one more each.
+/// Hands one message to the agent's outbox, and returns when it is on the disk. From there it is delivered in order and
+/// at least once, on the topic `edge/telemetry/{node_id}/{function_id}`, whatever happens to the link, the agent or the
+/// power. The outbox is bounded: while the broker is away for long the oldest messages make room for new ones.
+///
+/// Returns the message's sequence number within the function: 1 for its first, then one more each.
 ///
 /// ```
 /// use twinlet_guest::{telemetry, testing::Host};

@@ -11,6 +11,9 @@ pub enum ReportError {
     /// The function already reports as many keys as it may, or the value is too long. Says which, and the limit.
     #[error("not reported: {0}")]
     TooLarge(String),
+    /// The function has used up its share for this moment. Try again later.
+    #[error("not reported: rate-limited")]
+    RateLimited,
 }
 
 /// The function's `config` from desired state, whole, as JSON text; `{}` where there is none.
@@ -32,6 +35,8 @@ pub fn report_json(key: &str, json: &str) -> Result<(), ReportError> {
     agent::report(key, json)
 }
 
+#[cfg(feature = "json")]
+pub(crate) use typed::parse_config;
 #[cfg(feature = "json")]
 pub use typed::{ConfigError, config, get, report};
 
@@ -75,7 +80,11 @@ mod typed {
     /// # Errors
     /// [`ConfigError`] names the key.
     pub fn config<T: DeserializeOwned>() -> Result<T, ConfigError> {
-        json::parse(config_json().as_bytes()).map_err(|error| ConfigError(error.to_string()))
+        parse_config(&config_json())
+    }
+
+    pub(crate) fn parse_config<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+        json::parse(text.as_bytes()).map_err(|error| ConfigError(error.to_string()))
     }
 
     /// One top-level key of `config`, typed; none if it is absent. (Feature `json`.)

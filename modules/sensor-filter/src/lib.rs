@@ -77,9 +77,13 @@ fn filter_all(settings: Settings, readings: &[Reading]) -> Result<Response, Erro
     for reading in readings {
         match filter_one(settings, reading) {
             Ok(outcome) => outcomes.push(outcome),
-            Err(telemetry::SendJsonError::Telemetry(telemetry::Error::Full)) => {
-                error =
-                    Some("the telemetry outbox is full: send the readings that are missing here again later");
+            Err(telemetry::SendJsonError::Telemetry(
+                why @ (telemetry::Error::RateLimited | telemetry::Error::Storage(_)),
+            )) => {
+                log::warn!("{why}");
+                error = Some(
+                    "no more telemetry is taken now: send the readings that are missing here again later",
+                );
                 break;
             }
             Err(other) => return Err(other.into()),

@@ -99,13 +99,17 @@ fn a_bad_config_is_told_to_the_operator_and_not_to_the_client() {
 }
 
 #[test]
-fn a_full_outbox_is_a_503_that_says_what_was_done() {
+fn telemetry_that_is_not_taken_for_now_is_a_503_that_says_what_was_done() {
     let host = Host::new();
-    host.refuse_telemetry(telemetry::Error::Full);
-    let response = post(r#"[{"sensor":"a","value":1},{"sensor":"b","value":30},{"sensor":"c","value":1}]"#);
-    assert_eq!((response.status_code(), response.header_value("retry-after")), (503, Some("5")));
-    assert!(response.body_text().contains(r#""received":3,"passed":0,"readings":[{"sensor":"a""#));
-    assert!(!response.body_text().contains(r#""sensor":"c""#));
+    for why in [telemetry::Error::RateLimited, telemetry::Error::Storage("the disk is full".to_owned())] {
+        host.refuse_telemetry(why.clone());
+        let response =
+            post(r#"[{"sensor":"a","value":1},{"sensor":"b","value":30},{"sensor":"c","value":1}]"#);
+        assert_eq!((response.status_code(), response.header_value("retry-after")), (503, Some("5")));
+        assert!(response.body_text().contains(r#""received":3,"passed":0,"readings":[{"sensor":"a""#));
+        assert!(!response.body_text().contains(r#""sensor":"c""#));
+        assert_eq!(host.logs().last().unwrap().message, why.to_string());
+    }
 
     host.refuse_telemetry(telemetry::Error::NotPermitted);
     let error = call(handle, Request::post("/", r#"{"sensor":"b","value":30}"#)).unwrap_err();

@@ -40,7 +40,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("mqtt", 1, &["outbox"]),
     // It takes the messages that mqtt received, and acknowledges them once they are stored.
     ("twin", 1, &["mqtt", "store", "board"]),
-    ("http", 1, &["serving", "pool", "workers", "actors", "board", "process", "thread"]),
+    ("http", 1, &["serving", "engine", "pool", "workers", "actors", "board", "process", "thread"]),
     // 2, drivers: they know neither MQTT nor HTTP, see FORBIDDEN.
     ("prepare", 2, &[]),
     ("reconciler", 2, &["prepare"]),

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod actors;
 mod bad_artifacts;
 mod bad_messages;
 mod broker_doors;
@@ -20,6 +21,7 @@ mod hostile;
 mod hostile_middleware;
 mod layers;
 mod limits;
+mod middleware;
 mod neighbour;
 mod reports;
 mod restarts;

@@ -17,8 +17,8 @@ fn component() -> Vec<u8> {
 
 /// What came of one request.
 struct Served {
-    /// Whether the guest returned.
-    returned: bool,
+    /// Whether the guest returned, or why it trapped.
+    returned: Result<(), String>,
     /// What [`end`] says.
     responded: bool,
     /// The response's body, where there was a response.
@@ -40,7 +40,7 @@ fn serve(body: &str, gate: Gate) -> Served {
     let (sender, responses) = mpsc::channel();
     let on_response = move |response| sender.send(response).unwrap();
     let (request, out) = incoming(&mut store, request, Scheme::Http, on_response).unwrap();
-    let returned = handler.call_handle(&mut store, request, out).is_ok();
+    let returned = handler.call_handle(&mut store, request, out).map_err(|e| format!("{e:?}"));
     let responded = end(&mut store);
     let body = responses.recv().ok().map(|response| {
         let body = response.unwrap().into_body().collect();
@@ -52,7 +52,7 @@ fn serve(body: &str, gate: Gate) -> Served {
 #[test]
 fn a_component_answers_with_what_it_was_sent() {
     let served = serve("fhello", Gate::closed());
-    assert!(served.returned && served.responded);
+    assert!(served.returned.is_ok() && served.responded);
     assert_eq!(served.body.unwrap().unwrap(), "hello");
 }
 
@@ -60,7 +60,7 @@ fn a_component_answers_with_what_it_was_sent() {
 fn half_a_response_is_no_response() {
     for (how, returns) in [("thalf", false), ("lhalf", true)] {
         let served = serve(how, Gate::closed());
-        assert_eq!((served.returned, served.responded), (returns, true), "{how}");
+        assert_eq!((served.returned.is_ok(), served.responded), (returns, true), "{how}");
         assert!(matches!(served.body, Some(Err(Error::HttpResponseIncomplete))), "{how}");
     }
 }
@@ -68,7 +68,7 @@ fn half_a_response_is_no_response() {
 #[test]
 fn a_component_that_sets_no_response_is_told_from_the_others() {
     let served = serve("n", Gate::closed());
-    assert!(served.returned && !served.responded && served.body.is_none());
+    assert!(served.returned.is_ok() && !served.responded && served.body.is_none());
 }
 
 #[test]
@@ -82,5 +82,13 @@ fn a_component_asks_another_host_by_the_gate() {
     });
     assert_eq!(serve(&body, gate).body.unwrap().unwrap(), "hello");
     assert!(answering.join().unwrap().starts_with("GET / HTTP/1.1\r\n"));
-    assert!(!serve(&body, Gate::closed()).returned, "the guest traps on the error");
+    assert!(serve(&body, Gate::closed()).returned.is_err(), "the guest traps on the error");
+}
+
+#[test]
+fn a_guest_that_takes_resources_without_end_traps() {
+    let served = serve("x", Gate::closed());
+    let why = served.returned.unwrap_err();
+    assert!(why.contains("resource table has no free keys"), "{why}");
+    assert!(!served.responded && served.body.is_none());
 }

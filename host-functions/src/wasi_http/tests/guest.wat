@@ -1,5 +1,6 @@
 ;; Answers each request by the first letter of its body:
 ;; `f` sends the rest back and finishes, `l` leaves its body open, `t` traps with its body open, `n` sets no response,
+;; `x` takes fields without end,
 ;; `p` asks the authority that the rest names, and passes on the first piece of what comes.
 (module
   (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
@@ -83,6 +84,11 @@
     (local.set $at (i32.add (local.get $at) (i32.const 1)))
     (local.set $length (i32.sub (local.get $length) (i32.const 1)))
     (if (i32.eq (local.get $how) (i32.const 110)) (then return)) ;; n
+    (if (i32.eq (local.get $how) (i32.const 120)) ;; x
+      (then (loop $more
+        (drop (call $fields))
+        (local.set $length (i32.add (local.get $length) (i32.const 1)))
+        (br_if $more (i32.lt_u (local.get $length) (i32.const 10000))))))
     (if (i32.eq (local.get $how) (i32.const 112)) ;; p
       (then
         (call $asked (local.get $at) (local.get $length))

@@ -1,41 +1,13 @@
-//! The agent's part, played in-process, so that a function can be tested natively; not there on wasm32.
-//!
-//! ```
-//! use twinlet_guest::prelude::*;
-//! use twinlet_guest::{telemetry, testing::{Host, call}};
-//!
-//! fn handle(request: Request) -> Result<Response, Error> {
-//!     telemetry::send(request.body())?;
-//!     Ok(Response::status(202))
-//! }
-//!
-//! let host = Host::new();
-//! assert_eq!(call(handle, Request::post("/", "21.5")).unwrap().status_code(), 202);
-//! assert_eq!(host.telemetry(), [b"21.5"]);
-//!
-//! host.refuse_telemetry(telemetry::Error::Full);
-//! assert_eq!(call(handle, Request::post("/", "21.6")).unwrap_err(), "the agent's telemetry outbox is full");
-//! ```
+//! Config, clocks, outbound HTTP, telemetry, reported values and the log, as a test's agent has them.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
+use std::time::Duration;
 
+use super::{Host, with};
 use crate::clock::{Trust, WallTime};
 use crate::http_client::OutgoingRequest;
 use crate::log::Level;
-use crate::{Error, Request, Response, http_client, telemetry};
-
-/// Calls a function as the agent would: a [`BadRequest`](crate::BadRequest) comes back as a 400.
-///
-/// # Errors
-/// What the operator would see: the text of the function's error.
-pub fn call(
-    handler: impl FnOnce(Request) -> Result<Response, Error>,
-    request: Request,
-) -> Result<Response, String> {
-    crate::answer(handler, request)
-}
+use crate::{Response, http_client, telemetry};
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,22 +20,7 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// An agent for the functions that this thread calls. A new one starts from nothing: an empty config, a clock at 1970
-/// that nobody trusts, telemetry permitted and outbound HTTP not. Tests that run at once do not see each other's.
-#[derive(Debug)]
-pub struct Host {
-    // What it stands for belongs to the thread, so it must not leave it.
-    _not_send: PhantomData<*const ()>,
-}
-
 impl Host {
-    /// A fresh agent in place of what this thread had.
-    #[expect(clippy::new_without_default, reason = "it changes the thread's state, which no default should")]
-    pub fn new() -> Self {
-        STATE.replace(State::default());
-        Self { _not_send: PhantomData }
-    }
-
     /// Sets the function's `config` to a JSON object.
     ///
     /// # Panics
@@ -74,12 +31,18 @@ impl Host {
             serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).is_ok(),
             "not a JSON object: {json}"
         );
-        with(|state| state.config = Some(json.to_owned()));
+        with(|state| state.node.config = Some(json.to_owned()));
     }
 
     /// Sets the wall clock.
     pub fn set_clock(&self, unix_ms: u64, trust: Trust) {
-        with(|state| state.now = WallTime { unix_ms, trust });
+        with(|state| state.node.now = WallTime { unix_ms, trust });
+    }
+
+    /// Lets time pass, on both clocks. Timers fire by [`TestActor::advance`](super::TestActor::advance), which does this
+    /// too.
+    pub fn advance(&self, by: Duration) {
+        with(|state| state.node.advance(by));
     }
 
     /// Answers outbound requests.
@@ -87,35 +50,36 @@ impl Host {
         &self,
         answer: impl FnMut(&OutgoingRequest) -> Result<Response, http_client::Error> + 'static,
     ) {
-        with(|state| state.http = Some(Box::new(answer)));
+        with(|state| state.node.http = Some(Box::new(answer)));
     }
 
     /// Refuses every further telemetry message.
     pub fn refuse_telemetry(&self, error: telemetry::Error) {
-        with(|state| state.telemetry_error = Some(error));
+        with(|state| state.node.telemetry_error = Some(error));
     }
 
     /// The telemetry messages so far, oldest first.
     pub fn telemetry(&self) -> Vec<Vec<u8>> {
-        with(|state| state.telemetry.clone())
+        with(|state| state.node.telemetry.clone())
     }
 
     /// What reported state shows under the function: JSON texts by key.
     pub fn reported(&self) -> BTreeMap<String, String> {
-        with(|state| state.reported.clone())
+        with(|state| state.node.reported.clone())
     }
 
     /// The lines of the log so far, oldest first.
     pub fn logs(&self) -> Vec<LogLine> {
-        with(|state| state.logs.clone())
+        with(|state| state.node.logs.clone())
     }
 }
 
 type Answer = Box<dyn FnMut(&OutgoingRequest) -> Result<Response, http_client::Error>>;
 
-struct State {
+pub(super) struct Node {
     config: Option<String>,
     now: WallTime,
+    pub(super) monotonic: Duration,
     http: Option<Answer>,
     telemetry: Vec<Vec<u8>>,
     telemetry_error: Option<telemetry::Error>,
@@ -123,11 +87,12 @@ struct State {
     logs: Vec<LogLine>,
 }
 
-impl Default for State {
+impl Default for Node {
     fn default() -> Self {
         Self {
             config: None,
             now: WallTime { unix_ms: 0, trust: Trust::Unknown },
+            monotonic: Duration::ZERO,
             http: None,
             telemetry: Vec::new(),
             telemetry_error: None,
@@ -137,18 +102,18 @@ impl Default for State {
     }
 }
 
-thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
+impl Node {
+    pub(super) fn advance(&mut self, by: Duration) {
+        // Through the monotonic clock, so that parts of a millisecond add up.
+        let whole_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let before = whole_ms(self.monotonic);
+        self.monotonic = self.monotonic.saturating_add(by);
+        self.now.unix_ms = self.now.unix_ms.saturating_add(whole_ms(self.monotonic) - before);
+    }
 }
 
-fn with<T>(f: impl FnOnce(&mut State) -> T) -> T {
-    STATE.with_borrow_mut(f)
-}
-
-/// The same calls that `agent.rs` makes on wasm32.
 pub(crate) mod agent {
-    use std::sync::LazyLock;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::{LogLine, with};
     use crate::clock::WallTime;
@@ -158,17 +123,17 @@ pub(crate) mod agent {
     use crate::{Response, http_client, telemetry};
 
     pub(crate) fn send_telemetry(message: &[u8]) -> Result<u64, telemetry::Error> {
-        with(|state| match &state.telemetry_error {
+        with(|state| match &state.node.telemetry_error {
             Some(error) => Err(error.clone()),
             None => {
-                state.telemetry.push(message.to_vec());
-                Ok(state.telemetry.len() as u64)
+                state.node.telemetry.push(message.to_vec());
+                Ok(state.node.telemetry.len() as u64)
             }
         })
     }
 
     pub(crate) fn config() -> String {
-        with(|state| state.config.clone()).unwrap_or_else(|| "{}".to_owned())
+        with(|state| state.node.config.clone()).unwrap_or_else(|| "{}".to_owned())
     }
 
     #[cfg(feature = "json")]
@@ -195,45 +160,48 @@ pub(crate) mod agent {
             return Err(ReportError::Invalid(format!("{key}: not JSON: {error}")));
         }
         with(|state| {
+            let reported = &mut state.node.reported;
             if value == "null" {
-                state.reported.remove(key);
-            } else if state.reported.len() >= 16 && !state.reported.contains_key(key) {
+                reported.remove(key);
+            } else if reported.len() >= 16 && !reported.contains_key(key) {
                 return Err(ReportError::TooLarge(format!("{key}: more than 16 keys")));
             } else {
-                state.reported.insert(key.to_owned(), value.to_owned());
+                reported.insert(key.to_owned(), value.to_owned());
             }
             Ok(())
         })
     }
 
     pub(crate) fn now() -> WallTime {
-        with(|state| state.now)
+        with(|state| state.node.now)
     }
 
     pub(crate) fn monotonic() -> Duration {
-        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-        START.elapsed()
+        with(|state| state.node.monotonic)
     }
 
     pub(crate) fn send_http(request: OutgoingRequest) -> Result<Response, http_client::Error> {
         // Taken out for the call, since the answer may itself log or look at the clock.
-        let Some(mut answer) = with(|state| state.http.take()) else {
+        let Some(mut answer) = with(|state| state.node.http.take()) else {
             return Err(http_client::Error::NotPermitted(request.url().to_owned()));
         };
         let response = answer(&request);
-        with(|state| state.http = Some(answer));
+        with(|state| state.node.http = Some(answer));
         response
     }
 
     pub(crate) fn log(level: Level, context: &str, message: &str) {
         let line = LogLine { level, context: context.to_owned(), message: message.to_owned() };
-        with(|state| state.logs.push(line));
+        with(|state| state.node.logs.push(line));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Host;
+    use crate::clock::{self, Trust};
     use crate::twin::{ReportError, report_json};
 
     #[test]
@@ -249,5 +217,17 @@ mod tests {
         assert_eq!(host.reported().len(), 16);
         assert!(matches!(report_json("a.b", "1"), Err(ReportError::Invalid(_))));
         assert!(matches!(report_json("a", &"1".repeat(1025)), Err(ReportError::TooLarge(_))));
+    }
+
+    #[test]
+    fn time_passes_on_both_clocks_and_only_when_told() {
+        let host = Host::new();
+        host.set_clock(1_000, Trust::Floor);
+        for _ in 0..4 {
+            host.advance(Duration::from_micros(500));
+        }
+        assert_eq!(clock::now().unix_ms, 1_002);
+        assert_eq!(clock::monotonic(), Duration::from_millis(2));
+        assert_eq!(clock::monotonic(), Duration::from_millis(2));
     }
 }
