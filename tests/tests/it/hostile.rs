@@ -233,7 +233,10 @@ fn an_actor_that_never_stops_goes_all_the_same() {
                 && r["lastDesiredStatus"]["code"] == 200
                 && r["functions"]["bad"].is_null()
         });
-        assert_eq!(site.agent.answers("/bad", 404).status, 404);
+        site.agent.answers("/bad", 404);
+        site.agent.log_line_where("the stop that was cut short", |line| {
+            line.contains("actor bad: handle-stop") && line.contains("1000 ms")
+        });
     });
     ask(&site);
 }

@@ -13,18 +13,18 @@ const BOUND: Duration = Duration::from_secs(1);
 const ROOM: u64 = 16 << 20;
 
 /// With a neighbour beside what is there.
-pub fn with_neighbour(site: &Site, desired: Desired) -> Desired {
+pub(crate) fn with_neighbour(site: &Site, desired: Desired) -> Desired {
     desired.serving(site.function("hello", guests::prebuilt("hello-http")))
 }
 
 /// Deploys functions and the neighbour, each on the route of its name, and returns when they serve.
-pub fn deploy(site: &Site, functions: impl IntoIterator<Item = Function>) {
+pub(crate) fn deploy(site: &Site, functions: impl IntoIterator<Item = Function>) {
     site.apply(1, |desired| with_neighbour(site, functions.into_iter().fold(desired, Desired::serving)));
     ask(site);
 }
 
 /// Asks the neighbour once, and says how long it took.
-pub fn ask(site: &Site) -> Duration {
+pub(crate) fn ask(site: &Site) -> Duration {
     let begun = Instant::now();
     let answer = site.agent.get("/hello");
     assert_eq!((answer.status, answer.text().as_str()), (200, "Hello, world!\n"));
@@ -33,7 +33,7 @@ pub fn ask(site: &Site) -> Duration {
 
 /// Does something while the neighbour is asked all the time, and sees to it that each of those requests was answered
 /// within [`BOUND`], that the agent never grew by more than `own_memory` bytes and [`ROOM`], and that it still serves.
-pub fn beside<R>(site: &Site, own_memory: u64, work: impl FnOnce() -> R) -> R {
+pub(crate) fn beside<R>(site: &Site, own_memory: u64, work: impl FnOnce() -> R) -> R {
     let (before, done) = (site.agent.rss_bytes(), AtomicBool::new(false));
     let (result, slowest, largest) = std::thread::scope(|threads| {
         let watch = threads.spawn(|| {
