@@ -91,9 +91,11 @@ impl Preparer {
     }
 
     /// Forgets what functions have kept, but for these.
-    pub fn forget_all_but(&self, known: impl Fn(&str) -> bool) {
-        self.actors.keep_only(&known);
-        self.keyvalue.keep_only(&known);
+    pub fn forget_all_but(&self, known: impl Fn(&FunctionId) -> bool) {
+        self.actors.keep_only(|id| id.parse().is_ok_and(|id| known(&id)));
+        if let Err(error) = self.keyvalue.keep_only(known) {
+            log::warn!("forgetting the values of functions that are gone: {error}");
+        }
     }
 
     /// Prepares a function. Blocks for as long as its download, its compilation and its start take.

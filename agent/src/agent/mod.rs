@@ -29,6 +29,7 @@ use crate::fetch::Fetcher;
 use crate::http::Service;
 use crate::http::local::LocalDoor;
 use crate::hub::Connection;
+use crate::keyvalue::KeyValues;
 use crate::metrics::Metrics;
 use crate::mqtt;
 use crate::outbox::Outbox;
@@ -110,7 +111,7 @@ impl Agent {
         let handle = net.handle().clone();
         let workers = Arc::new(Workers::new(config.guests.max_workers, config.http.queue, handle.clone()));
         let serving = Arc::new(Serving::default());
-        let outbox = Arc::new(Outbox::new(config.outbox_bytes));
+        let outbox = Arc::new(Outbox::open(&store, config.outbox_bytes).context("the outbox in cache_dir")?);
 
         let actors = Actors::new(node.clone(), &store, workers.clone(), board.clone(), metrics.clone());
         let actors = Arc::new(actors.context("the timers in cache_dir")?);
@@ -124,10 +125,10 @@ impl Agent {
                 artifacts: Artifacts::open(state.path()).context("the artifacts in cache_dir")?,
                 compiler: Compiler::new(&config.guests)?,
                 sealer: Sealer::new(&state.device_key()?),
+                keyvalue: Arc::new(KeyValues::new(&store)),
                 store,
                 node: node.clone(),
                 actors: actors.clone(),
-                keyvalue: Arc::default(),
                 runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
                 workers: workers.clone(),
                 board: board.clone(),
@@ -281,17 +282,18 @@ impl Agent {
         whole
     }
 
-    /// Gives what guests have sent a moment to reach a broker that is there.
+    /// Gives what guests have sent a moment to reach a broker that is there. The rest stays for the next start.
     fn drain_outbox(&self) {
-        let drained = async {
-            if matches!(*self.connection.borrow(), Connection::Up { .. }) {
-                tokio::time::timeout(GOODBYE, self.outbox.drained()).await.is_ok()
-            } else {
-                self.outbox.counts().0 == 0
+        if matches!(*self.connection.borrow(), Connection::Up { .. }) {
+            let drained = async { tokio::time::timeout(GOODBYE, self.outbox.drained()).await };
+            if self.net.handle().block_on(drained).is_err() {
+                log::debug!("the outbox did not drain within {} s", GOODBYE.as_secs());
             }
-        };
-        if !self.net.handle().block_on(drained) {
-            log::warn!("{} telemetry messages did not reach the broker and are lost", self.outbox.counts().0);
+        }
+        self.outbox.tidy();
+        match self.outbox.counts().messages {
+            0 => {}
+            waiting => log::info!("{waiting} telemetry messages wait on the disk for the next start"),
         }
     }
 }

@@ -86,8 +86,16 @@ pub(super) async fn count_hub(
     loop {
         let is_up = matches!(*connection.borrow_and_update(), Connection::Up { .. });
         metrics.mqtt_connected.set(i64::from(is_up));
-        let (waiting, refused) = outbox.counts();
-        metrics.outbox_messages.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let counts = outbox.counts();
+        metrics.outbox_messages.set(i64::try_from(counts.messages).unwrap_or(i64::MAX));
+        metrics.outbox_bytes.set(i64::try_from(counts.bytes).unwrap_or(i64::MAX));
+        metrics.set_outbox_lost("full", counts.dropped);
+        metrics.set_outbox_lost("damaged", counts.lost);
+        if outbox.wants_tidying() {
+            let outbox = outbox.clone();
+            // It waits for the disk, which this thread must not.
+            tokio::task::spawn_blocking(move || outbox.tidy());
+        }
         for (event, total) in [
             ("connect", counters.connects.load(Relaxed)),
             ("connect_failure", counters.connect_failures.load(Relaxed)),
@@ -95,7 +103,7 @@ pub(super) async fn count_hub(
             ("oversize_dropped", counters.oversize_dropped.load(Relaxed)),
             ("report_acked", counters.reports_acked.load(Relaxed)),
             ("telemetry_acked", counters.telemetry_acked.load(Relaxed)),
-            ("telemetry_refused", refused),
+            ("telemetry_refused", counts.refused),
             ("unsendable_dropped", counters.unsendable_dropped.load(Relaxed)),
         ] {
             metrics.set_mqtt(event, total);

@@ -22,7 +22,7 @@ pub const KEYS: &[Key] = &[
     some(Node, "heartbeat_interval_secs", "30", secs(1, DAY),
         "Seconds between two heartbeats").reload(),
     some(Node, "outbox_bytes", "1048576", bytes(64 * KIB, GIB),
-        "Bytes of telemetry kept in memory while the broker can not be reached"),
+        "Bytes of telemetry kept on the disk for a broker that is away, 128 more for each message; past it the oldest go"),
     some(Node, "shutdown_timeout_secs", "10", secs(0, HOUR),
         "Seconds that running requests get to finish after SIGTERM; keep it 6 below TimeoutStopSec").reload(),
     some(Node, "log_level", "info", Level,

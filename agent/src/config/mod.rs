@@ -67,7 +67,7 @@ pub struct Config {
     pub guests: Guests,
     /// The object store for `s3://` artifact URLs, which this version refuses.
     pub minio: Minio,
-    /// `outbox_bytes`: the most that unsent telemetry may take in memory.
+    /// `outbox_bytes`: the most that unsent telemetry may take on the disk.
     pub outbox_bytes: usize,
 }
 

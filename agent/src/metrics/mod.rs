@@ -67,6 +67,10 @@ pub struct Metrics {
     pub artifact_bytes: IntGauge,
     /// Telemetry that waits for the broker.
     pub outbox_messages: IntGauge,
+    /// The same in bytes.
+    pub outbox_bytes: IntGauge,
+    /// Telemetry that was kept and will not arrive, as far as [`Metrics::set_outbox_lost`] was told.
+    outbox_lost: IntCounterVec,
     /// What the connection to the broker has counted, as far as [`Metrics::set_mqtt`] was told.
     mqtt: IntCounterVec,
     messages: IntCounterVec,
@@ -135,6 +139,15 @@ impl Metrics {
                 "Bytes of artifacts on the disk, compiled ones included",
             )?,
             outbox_messages: gauge("twinlet_outbox_messages", "Telemetry messages that wait for the broker")?,
+            outbox_bytes: gauge(
+                "twinlet_outbox_bytes",
+                "Bytes of OUTBOX_BYTES that telemetry takes which waits for the broker",
+            )?,
+            outbox_lost: counters(
+                "twinlet_outbox_lost_total",
+                "Telemetry messages that will not arrive: full where they made room for new ones, else damaged",
+                &["reason"],
+            )?,
             mqtt: counters(
                 "twinlet_mqtt_events_total",
                 "What the MQTT connection counted, by event",
@@ -254,6 +267,12 @@ impl Metrics {
     /// Sets what the MQTT connection has counted under a name.
     pub fn set_mqtt(&self, event: &str, total: u64) {
         let counter = self.mqtt.with_label_values(&[event]);
+        counter.inc_by(total.saturating_sub(counter.get()));
+    }
+
+    /// Sets how much telemetry was lost for a reason.
+    pub fn set_outbox_lost(&self, reason: &str, total: u64) {
+        let counter = self.outbox_lost.with_label_values(&[reason]);
         counter.inc_by(total.saturating_sub(counter.get()));
     }
 

@@ -11,8 +11,13 @@ pub(super) enum Sent {
     Offline,
     /// A heartbeat or the reported state.
     Report,
-    /// An entry of the outbox, by its id.
-    Telemetry(u64),
+    /// An entry of the outbox.
+    Telemetry {
+        /// Its place there.
+        id: u64,
+        /// The length of its payload.
+        bytes: usize,
+    },
 }
 
 /// Publishes between the request queue and their PUBACK. rumqttc gives a packet its id when it takes the request from
@@ -23,6 +28,7 @@ pub(super) struct InFlight {
     by_packet_id: HashMap<u16, Sent>,
     reports: usize,
     telemetry: usize,
+    telemetry_bytes: usize,
 }
 
 impl InFlight {
@@ -30,7 +36,10 @@ impl InFlight {
     pub(super) fn submit(&mut self, sent: Sent) {
         match sent {
             Sent::Report => self.reports += 1,
-            Sent::Telemetry(_) => self.telemetry += 1,
+            Sent::Telemetry { bytes, .. } => {
+                self.telemetry += 1;
+                self.telemetry_bytes += bytes;
+            }
             Sent::Online | Sent::Offline => {}
         }
         self.submitted.push_back(sent);
@@ -48,7 +57,10 @@ impl InFlight {
         let sent = self.by_packet_id.remove(&packet_id)?;
         match sent {
             Sent::Report => self.reports = self.reports.saturating_sub(1),
-            Sent::Telemetry(_) => self.telemetry = self.telemetry.saturating_sub(1),
+            Sent::Telemetry { bytes, .. } => {
+                self.telemetry = self.telemetry.saturating_sub(1);
+                self.telemetry_bytes = self.telemetry_bytes.saturating_sub(bytes);
+            }
             Sent::Online | Sent::Offline => {}
         }
         Some(sent)
@@ -63,6 +75,11 @@ impl InFlight {
     pub(super) fn telemetry(&self) -> usize {
         self.telemetry
     }
+
+    /// The bytes of their payloads.
+    pub(super) fn telemetry_bytes(&self) -> usize {
+        self.telemetry_bytes
+    }
 }
 
 #[cfg(test)]
@@ -72,19 +89,20 @@ mod tests {
     #[test]
     fn acknowledgements_out_of_order_find_what_was_sent() {
         let mut in_flight = InFlight::default();
-        for sent in [Sent::Online, Sent::Telemetry(7), Sent::Report, Sent::Telemetry(8)] {
+        let telemetry = |id| Sent::Telemetry { id, bytes: 10 };
+        for sent in [Sent::Online, telemetry(7), Sent::Report, telemetry(8)] {
             in_flight.submit(sent);
         }
         for packet_id in [3, 4, 5] {
             in_flight.took(packet_id);
         }
-        assert_eq!((in_flight.telemetry(), in_flight.reports()), (2, 1));
-        assert_eq!(in_flight.acknowledge(4), Some(Sent::Telemetry(7)));
+        assert_eq!((in_flight.telemetry(), in_flight.telemetry_bytes(), in_flight.reports()), (2, 20, 1));
+        assert_eq!(in_flight.acknowledge(4), Some(telemetry(7)));
         assert_eq!(in_flight.acknowledge(4), None);
         assert_eq!(in_flight.acknowledge(6), None);
         assert_eq!(in_flight.acknowledge(3), Some(Sent::Online));
         in_flight.took(4);
-        assert_eq!(in_flight.acknowledge(4), Some(Sent::Telemetry(8)));
-        assert_eq!((in_flight.telemetry(), in_flight.reports()), (0, 1));
+        assert_eq!(in_flight.acknowledge(4), Some(telemetry(8)));
+        assert_eq!((in_flight.telemetry(), in_flight.telemetry_bytes(), in_flight.reports()), (0, 0, 1));
     }
 }

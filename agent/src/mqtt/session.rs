@@ -17,6 +17,8 @@ use crate::outbox::Outbox;
 
 /// Outbox entries on their way at once. Few, so that a heartbeat never queues behind much on a slow link.
 const TELEMETRY_WINDOW: usize = 16;
+/// Bytes of their payloads past which no other is added: what a heartbeat may have to wait for on such a link.
+const TELEMETRY_WINDOW_BYTES: usize = 64 << 10;
 /// Heartbeats and reported states on their way at once.
 const REPORT_WINDOW: usize = 4;
 /// Requests in rumqttc's queue past which nothing optional is added. Half of `options::REQUESTS`, so that status,
@@ -142,7 +144,7 @@ impl<'a> Session<'a> {
 
     fn acknowledged(&mut self, packet_id: u16) -> Result<(), Broken> {
         match self.in_flight.acknowledge(packet_id) {
-            Some(Sent::Telemetry(id)) => {
+            Some(Sent::Telemetry { id, .. }) => {
                 self.parts.outbox.acknowledge(id);
                 self.parts.counters.telemetry_acked.fetch_add(1, Relaxed);
             }
@@ -173,7 +175,7 @@ impl<'a> Session<'a> {
 
     /// Fills the window from the outbox, oldest first.
     pub(super) fn send_telemetry(&mut self) -> Result<(), Broken> {
-        while self.is_up() && self.has_room() && self.in_flight.telemetry() < TELEMETRY_WINDOW {
+        while self.is_up() && self.has_room() && self.has_room_for_telemetry() {
             let Some(entry) = self.parts.outbox.after(self.last_telemetry) else { break };
             self.last_telemetry = Some(entry.id);
             let topic = self.parts.topics.telemetry(&entry.function_id);
@@ -188,9 +190,15 @@ impl<'a> Session<'a> {
                 self.parts.outbox.acknowledge(entry.id);
                 continue;
             };
-            self.publish(topic, false, entry.payload.to_vec(), Sent::Telemetry(entry.id))?;
+            let sent = Sent::Telemetry { id: entry.id, bytes: entry.payload.len() };
+            self.publish(topic, false, entry.payload, sent)?;
         }
         Ok(())
+    }
+
+    fn has_room_for_telemetry(&self) -> bool {
+        self.in_flight.telemetry() < TELEMETRY_WINDOW
+            && self.in_flight.telemetry_bytes() < TELEMETRY_WINDOW_BYTES
     }
 
     /// Sends a heartbeat or the reported state; `has_room_for_report` was asked before.

@@ -284,7 +284,7 @@ impl Reconciler {
             }));
         }
         self.preparer.actors.retire(id, true);
-        if let Err(error) = self.preparer.keyvalue.forget(id.as_str()) {
+        if let Err(error) = self.preparer.keyvalue.forget(id) {
             log::warn!("function {id}: forgetting its values: {error}");
         }
         self.metrics.forget_function(id);
@@ -303,7 +303,7 @@ impl Reconciler {
         }
         if !std::mem::replace(&mut state.swept, true) {
             // Functions that were taken away while the agent was not running, or whose end was not seen through.
-            self.preparer.forget_all_but(|id| id.parse().is_ok_and(|id| wanted.functions.contains_key(&id)));
+            self.preparer.forget_all_but(|id| wanted.functions.contains_key(id));
         }
         let failures: Vec<String> = state
             .functions

@@ -26,9 +26,14 @@ impl Head {
         Some((Self { format, checksum, length }, rest))
     }
 
+    /// Bytes of the value.
+    pub(super) fn length(&self) -> usize {
+        self.length as usize
+    }
+
     /// How many chunks follow the first, and never more than a value may have.
     pub(super) fn more_chunks(&self) -> u8 {
-        let bytes = (self.length as usize).saturating_add(HEAD_BYTES);
+        let bytes = self.length().saturating_add(HEAD_BYTES);
         let more = bytes.div_ceil(CHUNK_BYTES).saturating_sub(1);
         u8::try_from(more).unwrap_or(MAX_CHUNKS).min(MAX_CHUNKS)
     }

@@ -81,31 +81,44 @@ impl Table {
         }
     }
 
+    /// The length of a key's value, without reading more of it; damage shows when it is read.
+    pub fn length(&self, key: &[u8]) -> Result<Option<usize>, StoreError> {
+        let first = self.store.db.get(layout::key(self.name, key))?;
+        Ok(first.map(|first| length(&first)))
+    }
+
     /// The records whose keys begin so, in the order of their keys. Damaged ones are left out, logged, counted and
     /// removed.
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
-        let mut records = Vec::new();
-        self.each(prefix, |key, value| records.push((key, value)))?;
-        Ok(records)
-    }
-
-    /// Hands over what [`Table::scan`] returns one by one, so that not all of it is in memory at once. What it is
-    /// handed to must not use the table.
-    pub fn each(&self, prefix: &[u8], mut record: impl FnMut(Vec<u8>, Vec<u8>)) -> Result<(), StoreError> {
-        let mut damaged = Vec::new();
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
         let shared = self.shared();
         for entry in self.store.db.scan_prefix(layout::key(self.name, prefix)) {
             let (place, first) = entry?;
             let key = layout::key_of(self.name, &place);
             match self.assemble(key, &first) {
-                Ok(value) => record(key.to_vec(), value),
+                Ok(value) => records.push((key.to_vec(), value)),
                 Err(StoreError::Damaged(_)) => damaged.push(key.to_vec()),
                 Err(error @ StoreError::Format(..)) => log::warn!("{error}; it is left as it is"),
                 Err(error) => return Err(error),
             }
         }
         drop(shared);
-        damaged.iter().try_for_each(|key| self.remove_damaged(key))
+        damaged.iter().try_for_each(|key| self.discard_damaged(key))?;
+        Ok(records)
+    }
+
+    /// Hands over the keys that begin so, in order, each with its value's length, and reads no more of the values
+    /// than that: damage shows when they are read. What it hands over to must not use the table.
+    pub fn lengths(&self, prefix: &[u8], mut record: impl FnMut(&[u8], usize)) -> Result<(), StoreError> {
+        let _shared = self.shared();
+        for entry in self.store.db.scan_prefix(layout::key(self.name, prefix)) {
+            let (place, first) = entry?;
+            record(
+                layout::key_of(self.name, &place),
+                Head::read(&first).map_or(0, |(head, _)| head.length()),
+            );
+        }
+        Ok(())
     }
 
     /// The keys that begin so, in order, from the `from`th on, up to `limit` of them.
@@ -116,32 +129,18 @@ impl Table {
         found.skip(from).take(limit).map(key).collect()
     }
 
-    /// The first record whose key begins so and comes after another key. Damaged ones are treated as by
-    /// [`Table::scan`].
-    pub fn first_after(&self, prefix: &[u8], after: &[u8]) -> Result<Option<Record>, StoreError> {
-        let within = layout::key(self.name, prefix);
-        let mut after = layout::key(self.name, after);
-        loop {
-            let shared = self.shared();
-            let range = (Bound::Excluded(&after[..]), Bound::Unbounded);
-            let Some((place, first)) = self.store.db.range::<&[u8], _>(range).next().transpose()? else {
-                return Ok(None);
-            };
-            if !place.starts_with(&within) {
-                return Ok(None);
-            }
-            let key = layout::key_of(self.name, &place).to_vec();
-            match self.assemble(&key, &first) {
-                Ok(value) => return Ok(Some((key, value))),
-                Err(StoreError::Damaged(_)) => {
-                    drop(shared);
-                    self.remove_damaged(&key)?;
-                }
-                Err(error @ StoreError::Format(..)) => log::warn!("{error}; it is left as it is"),
-                Err(error) => return Err(error),
-            }
-            after = place.to_vec();
+    /// The first key that begins so and comes after another, and its value's length, as by [`Table::lengths`].
+    pub fn next(&self, prefix: &[u8], after: &[u8]) -> Result<Option<(Vec<u8>, usize)>, StoreError> {
+        let after = layout::key(self.name, after);
+        let range = (Bound::Excluded(&after[..]), Bound::Unbounded);
+        let _shared = self.shared();
+        let Some((place, first)) = self.store.db.range::<&[u8], _>(range).next().transpose()? else {
+            return Ok(None);
+        };
+        if !place.starts_with(&layout::key(self.name, prefix)) {
+            return Ok(None);
         }
+        Ok(Some((layout::key_of(self.name, &place).to_vec(), length(&first))))
     }
 
     /// Makes durable whatever was changed lazily up to now.
@@ -190,8 +189,8 @@ impl Table {
         if head.fits(self.name, key, &value) { Ok(value) } else { Err(StoreError::Damaged(name())) }
     }
 
-    /// Removes a record unless it was written anew meanwhile.
-    fn remove_damaged(&self, key: &[u8]) -> Result<(), StoreError> {
+    /// Removes and counts a record that was found damaged, unless it was written anew meanwhile.
+    pub fn discard_damaged(&self, key: &[u8]) -> Result<(), StoreError> {
         let _exclusive = self.exclusive();
         let Some(first) = self.store.db.get(layout::key(self.name, key))? else { return Ok(()) };
         if let Err(error @ StoreError::Damaged(_)) = self.assemble(key, &first) {
@@ -212,4 +211,9 @@ impl Table {
     fn exclusive(&self) -> RwLockWriteGuard<'_, ()> {
         self.store.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a first chunk says of the length of the value; nothing, if it is damaged beyond that.
+fn length(first: &[u8]) -> usize {
+    Head::read(first).map_or(0, |(head, _)| head.length())
 }
