@@ -2,15 +2,14 @@
 # Builds the samples in other languages than Rust: modules/build-others.sh [hello-js|hello-python|hello-c…]
 #
 # Writes target/components/<sample>.wasm, for all three if none is named, and says the size and sha256 of each. What it
-# builds with comes from npm, PyPI and crates.io, in the versions that the samples' folders pin, and goes to
-# target/tools/; the second run needs no network.
+# builds with comes from npm and PyPI, in the versions that the samples' folders pin, and goes to target/tools/; the
+# second run needs no network.
 #
 # Exit 1 if a sample does not build, 2 if all that is wrong is that one was left out, for want of a tool that only you
 # can install; it says which.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-readonly wit_bindgen=0.61.1
 readonly target=$PWD/target
 readonly tools=$target/tools
 readonly components=$target/components
@@ -91,11 +90,8 @@ hello-c() {
   local made=$target/hello-c
   venv hello-c
   needs hello-c cargo "https://rustup.rs"
-  [ -x "$tools/wit-bindgen-$wit_bindgen/bin/wit-bindgen" ] ||
-    cargo install --quiet --locked --root "$tools/wit-bindgen-$wit_bindgen" --no-default-features --features c \
-      --version "$wit_bindgen" wit-bindgen-cli
   mkdir -p "$made"
-  "$tools/wit-bindgen-$wit_bindgen/bin/wit-bindgen" c --world http-function --out-dir "$made" ../wit >/dev/null
+  cargo run --quiet --locked --target-dir "$target" -p c-bindings -- ../wit http-function "$made"
   # Zig's own stack is 16 MiB, which a function would have to be granted.
   ZIG_GLOBAL_CACHE_DIR=$target/zig ZIG_LOCAL_CACHE_DIR=$target/zig \
     "$tools/hello-c/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -Os -s -std=c11 \
