@@ -19,6 +19,7 @@ mod errors;
 mod exchange;
 mod hostile;
 mod hostile_middleware;
+mod languages;
 mod layers;
 mod limits;
 mod middleware;
