@@ -35,8 +35,8 @@
 //! `net` (one tokio runtime: MQTT, the public door, the reporter), `twin`, `reconciler`, `guest-N` (guests run there
 //! and only there), `timers` (delayed casts and restarts of actors), `epoch` (the guests' deadline clock), `local` (the
 //! local door). [`agent::Agent`] owns them all.
-//! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `local-write` (a large answer
-//! to a slow local client).
+//! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `http-out` (a request that a guest
+//! sends by `wasi:http`), `local-write` (a large answer to a slow local client).
 
 pub mod actors;
 pub mod agent;
