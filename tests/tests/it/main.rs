@@ -22,6 +22,7 @@ mod reports;
 mod restarts;
 mod signals;
 mod systemd;
+mod telemetry;
 mod twin;
 
 use twinlet_tests::{AgentBuilder, Site};
