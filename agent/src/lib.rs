@@ -21,7 +21,7 @@
 //! | [`workers`], [`thread`] | threads and the queue before them | what the work is |
 //! | [`routes`], [`serving`] | which function; the snapshot that is served | requests |
 //! | [`http`] | one service, two doors | desired state |
-//! | [`outbox`], [`keyvalue`] | telemetry on its way; values that functions keep | MQTT, guests |
+//! | [`outbox`] | telemetry on its way | MQTT |
 //! | [`board`], [`status`], [`metrics`], [`process`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
