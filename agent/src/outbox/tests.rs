@@ -211,3 +211,47 @@ fn many_threads_messages_keep_each_function_s_order() {
         assert_eq!(of_it, (1..=40).collect::<Vec<u64>>());
     }
 }
+
+/// Not a test: prints what a full outbox costs in memory, while it fills and after a restart.
+#[test]
+#[allow(clippy::print_stdout)]
+#[ignore = "a measurement; run it alone by name with --ignored --nocapture, and with sled optimised"]
+fn memory_of_a_full_outbox() -> Outcome {
+    let pss = || -> Result<u64, Box<dyn std::error::Error>> {
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    };
+    let (max_bytes, length) = (8 << 20, 100);
+    let dir = tempfile::tempdir()?;
+    let (store, outbox) = opened(&dir, max_bytes);
+    let empty = pss()?;
+    std::thread::scope(|scope| {
+        for function in ["a", "b", "c", "d"] {
+            let outbox = &outbox;
+            scope.spawn(move || {
+                while outbox.counts().dropped < 100 {
+                    assert!(outbox.send(function, vec![b'x'; length]).is_ok());
+                }
+            });
+        }
+    });
+    let (full, messages) = (pss()?, outbox.counts().messages);
+    drop((store, outbox));
+    let began = Instant::now();
+    let (_store, outbox) = opened(&dir, max_bytes);
+    let (took, reopened) = (began.elapsed(), pss()?);
+    assert_eq!(outbox.counts().messages, messages);
+    println!(
+        "{messages} messages of {length} bytes: {empty} kB when empty, {full} kB when full; opened again in {took:?} \
+         with {reopened} kB"
+    );
+    let began = Instant::now();
+    let mut last = None;
+    while let Some(entry) = outbox.after(last) {
+        last = Some(entry.id);
+        outbox.acknowledge(entry.id);
+    }
+    println!("read and removed in {:?}, then {} kB", began.elapsed(), pss()?);
+    Ok(())
+}

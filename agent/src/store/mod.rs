@@ -35,6 +35,7 @@ pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
 
 use commit::Committer;
 use open::{open, open_or_repair, set_aside};
+use space::Space;
 
 use crate::desired::Accepted;
 use crate::state_dir::write_durably;
@@ -42,10 +43,13 @@ use crate::state_dir::write_durably;
 /// Bytes of one value in sled. 17 of them stay far below the page that it would keep in a file of its own, and the
 /// database holds its size best so: 3 MiB on the disk after any number of 64 KiB values of which eight live.
 const CHUNK_BYTES: usize = 4 << 10;
-/// Bytes that must be free for a change of a table. Once a write fails sled takes no other until it is opened anew.
+/// Bytes that must be free for a new value in a table.
 const RESERVE_OF_TABLES: u64 = 8 << 20;
 /// The same for the named records, without which nothing new can run.
 const RESERVE_OF_RECORDS: u64 = 2 << 20;
+/// The same for whatever else writes, removing included: twice sled's buffer. Once a write fails sled takes no other
+/// until it is opened anew, so that none may ever fail for want of space.
+const RESERVE_OF_ALL: u64 = 1 << 20;
 const ACCEPTED: &str = "accepted";
 /// After so many starts in a row that did not get through, the database is taken for the cause.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -86,10 +90,7 @@ pub struct Store {
     tables: RwLock<()>,
     /// Records of tables that were found damaged since the start.
     damaged: AtomicU64,
-    /// Where the free space counts.
-    dir: PathBuf,
-    /// Bytes that must stay free on top of the reserves: none, save in a test that wants a full disk.
-    reserved: u64,
+    space: Arc<Space>,
     /// Counts starts that did not get to [`Store::started`].
     starts: PathBuf,
 }
@@ -116,9 +117,10 @@ impl Store {
                 (open(&dir)?, Some(aside))
             }
         };
-        let committer = Arc::new(Committer::new(db.clone(), &dir)?);
+        let space = Arc::new(Space { dir, free: space::free_bytes });
+        let committer = Arc::new(Committer::new(db.clone(), space.clone())?);
         let (tables, damaged) = (RwLock::default(), AtomicU64::new(0));
-        Ok((Self { db, committer, tables, damaged, dir, reserved: 0, starts }, aside))
+        Ok((Self { db, committer, tables, damaged, space, starts }, aside))
     }
 
     /// The agent has got through its start with this database.

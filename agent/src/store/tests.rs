@@ -172,17 +172,36 @@ fn many_threads_commits_are_all_there() -> Outcome {
 #[test]
 fn a_full_disk_is_refused_before_anything_changes() -> Outcome {
     let dir = tempfile::tempdir()?;
-    let mut store = Store::open(dir.path())?.0;
+    let store = opened(&dir);
     store.write("x", b"before")?;
-    // More than any disk has.
-    store.reserved = u64::MAX - RESERVE_OF_TABLES;
-    let store = Arc::new(store);
     let table = store.table("a");
-    assert!(matches!(table.commit(&[(b"1", Some(b"1"))]), Err(StoreError::Full(..))));
-    assert!(matches!(store.write("x", b"after"), Err(StoreError::Full(..))));
-    assert_eq!((table.get(b"1")?, store.read("x")?), (None, Some(b"before".to_vec())));
+    table.commit(&[(b"1", Some(b"1"))])?;
+    drop((store, table));
+
+    // As much is left as the named records need, and then not even what removing does.
+    let store = reopened(&dir, |_| Ok(RESERVE_OF_RECORDS))?;
+    let table = store.table("a");
+    assert!(matches!(table.commit(&[(b"2", Some(b"2"))]), Err(StoreError::Full(..))));
+    store.write("x", b"after")?;
     assert!(table.commit(&[(b"1", None)]).is_ok(), "removing is what helps");
+    drop((store, table));
+
+    let store = reopened(&dir, |_| Ok(RESERVE_OF_ALL - 1))?;
+    let table = store.table("a");
+    assert!(matches!(store.write("x", b"never"), Err(StoreError::Full(..))));
+    assert!(matches!(table.remove_lazily(b"1"), Err(StoreError::Full(..))));
+    assert!(table.sync().is_err());
+    assert_eq!((table.get(b"1")?, table.get(b"2")?), (None, None));
+    assert_eq!(store.read("x")?, Some(b"after".to_vec()));
     Ok(())
+}
+
+fn reopened(dir: &tempfile::TempDir, free: fn(&Path) -> io::Result<u64>) -> Result<Arc<Store>, StoreError> {
+    let mut store = Store::open(dir.path())?.0;
+    let space = Arc::new(Space { dir: dir.path().join("db"), free });
+    store.committer = Arc::new(Committer::new(store.db.clone(), space.clone())?);
+    store.space = space;
+    Ok(Arc::new(store))
 }
 
 #[test]

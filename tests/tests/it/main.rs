@@ -30,6 +30,7 @@ mod samples;
 mod signals;
 mod slow_outbound;
 mod systemd;
+mod telemetry;
 mod twin;
 
 use twinlet_tests::{AgentBuilder, Site};
