@@ -1,6 +1,7 @@
 //! The outbox on a real store: order, room, restarts and damage.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use twinlet_host::TelemetrySink;
 use twinlet_host::telemetry::Error;
@@ -166,6 +167,37 @@ fn damaged_and_missing_messages_are_counted_and_the_others_come() -> Outcome {
     }
     assert_eq!(waiting(&outbox), owned(&[("b", 2), ("b", 3), ("b", 4), ("b", 5), ("b", 6)]));
     assert_eq!((outbox.counts().lost, outbox.counts().messages), (7, 5));
+    Ok(())
+}
+
+#[test]
+fn a_message_that_the_disk_does_not_keep_is_not_taken() -> Outcome {
+    static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+    static FAILING: AtomicU64 = AtomicU64::new(u64::MAX);
+    // `FREE`, but for one question.
+    let free = |_: &std::path::Path| match FAILING.fetch_sub(1, Relaxed) {
+        0 => Ok(0),
+        _ => Ok(FREE.load(Relaxed)),
+    };
+    let dir = tempfile::tempdir()?;
+    let store = Store::with_space(dir.path(), free)?;
+    let outbox = Outbox::open(&store, 2 * TEN)?;
+    send(&outbox, "a", 1);
+    send(&outbox, "a", 2);
+    FREE.store(0, Relaxed);
+    let refused = outbox.send("a", b"0000000003".to_vec());
+    assert!(matches!(&refused, Err(Error::Storage(why)) if why.contains("full")), "{refused:?}");
+    FREE.store(u64::MAX, Relaxed);
+    let counts = Counts { messages: 2, bytes: 2 * TEN, refused: 1, ..Counts::default() };
+    assert_eq!(outbox.counts(), counts, "no room was made for what was not taken");
+    assert_eq!(waiting(&outbox), owned(&[("a", 1), ("a", 2)]));
+
+    // It is written, and then can not be made durable.
+    FAILING.store(1, Relaxed);
+    assert!(matches!(outbox.send("b", b"0000000004".to_vec()), Err(Error::Storage(_))));
+    assert_eq!(waiting(&outbox), owned(&[("a", 2)]));
+    assert_eq!((outbox.counts().messages, outbox.counts().refused), (1, 2));
+    assert_eq!(send(&outbox, "b", 5), 2, "its number is not used again");
     Ok(())
 }
 

@@ -123,6 +123,19 @@ impl Store {
         Ok((Self { db, committer, tables, damaged, space, starts }, aside))
     }
 
+    /// The same on a disk that seems to have as much room as a test says.
+    #[cfg(test)]
+    pub(crate) fn with_space(
+        state: &Path,
+        free: fn(&Path) -> io::Result<u64>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let mut store = Self::open(state)?.0;
+        let space = Arc::new(Space { dir: state.join("db"), free });
+        store.committer = Arc::new(Committer::new(store.db.clone(), space.clone())?);
+        store.space = space;
+        Ok(Arc::new(store))
+    }
+
     /// The agent has got through its start with this database.
     pub fn started(&self) -> io::Result<()> {
         match fs::remove_file(&self.starts) {

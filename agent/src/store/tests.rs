@@ -179,14 +179,14 @@ fn a_full_disk_is_refused_before_anything_changes() -> Outcome {
     drop((store, table));
 
     // As much is left as the named records need, and then not even what removing does.
-    let store = reopened(&dir, |_| Ok(RESERVE_OF_RECORDS))?;
+    let store = Store::with_space(dir.path(), |_| Ok(RESERVE_OF_RECORDS))?;
     let table = store.table("a");
     assert!(matches!(table.commit(&[(b"2", Some(b"2"))]), Err(StoreError::Full(..))));
     store.write("x", b"after")?;
     assert!(table.commit(&[(b"1", None)]).is_ok(), "removing is what helps");
     drop((store, table));
 
-    let store = reopened(&dir, |_| Ok(RESERVE_OF_ALL - 1))?;
+    let store = Store::with_space(dir.path(), |_| Ok(RESERVE_OF_ALL - 1))?;
     let table = store.table("a");
     assert!(matches!(store.write("x", b"never"), Err(StoreError::Full(..))));
     assert!(matches!(table.remove_lazily(b"1"), Err(StoreError::Full(..))));
@@ -196,12 +196,26 @@ fn a_full_disk_is_refused_before_anything_changes() -> Outcome {
     Ok(())
 }
 
-fn reopened(dir: &tempfile::TempDir, free: fn(&Path) -> io::Result<u64>) -> Result<Arc<Store>, StoreError> {
-    let mut store = Store::open(dir.path())?.0;
-    let space = Arc::new(Space { dir: dir.path().join("db"), free });
-    store.committer = Arc::new(Committer::new(store.db.clone(), space.clone())?);
-    store.space = space;
-    Ok(Arc::new(store))
+#[test]
+fn what_one_fsync_could_not_keep_is_an_error_for_all_who_waited_for_it() -> Outcome {
+    static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+    let dir = tempfile::tempdir()?;
+    let store = Store::with_space(dir.path(), |_| Ok(FREE.load(Relaxed)))?;
+    let table = store.table("a");
+    let pending: Vec<Pending> = [b"1", b"2", b"3"]
+        .iter()
+        .map(|key| table.apply(&[(&key[..], Some(b"v"))]))
+        .collect::<Result<_, _>>()?;
+    FREE.store(0, Relaxed);
+    let waiting: Vec<_> =
+        pending.into_iter().map(|pending| std::thread::spawn(move || pending.durable().is_err())).collect();
+    for thread in waiting {
+        assert!(thread.join().unwrap_or(false), "one was told that its record is on the disk");
+    }
+    FREE.store(u64::MAX, Relaxed);
+    table.commit(&[(b"4", Some(b"v"))])?;
+    assert_eq!(table.scan(b"")?.len(), 4, "nothing is the worse for it");
+    Ok(())
 }
 
 #[test]
