@@ -4,9 +4,11 @@
 //! Within one run of the agent the monotonic clock decides. On the disk stands the wall clock's time, which may be wrong
 //! after a restart: a timer then fires no later than its whole delay from now.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use twinlet_host::clock::RELEASE_UNIX_MS;
 
 use crate::store::{StoreError, Table};
 
@@ -70,10 +72,10 @@ struct State {
     stopping: bool,
 }
 
-/// What one function has set.
+/// What one function has set, and is not over.
 #[derive(Default)]
 struct Share {
-    timers: usize,
+    ids: HashSet<u64>,
     bytes: usize,
 }
 
@@ -86,7 +88,7 @@ impl Timers {
                 Some((timer, left)) => {
                     state.last_id = state.last_id.max(timer.key.id);
                     let share = state.shares.entry(timer.key.owner.clone()).or_default();
-                    share.timers += 1;
+                    share.ids.insert(timer.key.id);
                     share.bytes += timer.message.len();
                     state.insert(Instant::now() + left, Due::Timer(Arc::new(timer)));
                 }
@@ -113,16 +115,16 @@ impl Timers {
         state.last_id += 1;
         let id = state.last_id;
         let share = state.shares.entry(owner.to_owned()).or_default();
-        if share.timers >= MAX_TIMERS || share.bytes.saturating_add(message.len()) > MAX_BYTES {
+        if share.ids.len() >= MAX_TIMERS || share.bytes.saturating_add(message.len()) > MAX_BYTES {
             return Err(Refused::Full);
         }
-        share.timers += 1;
+        share.ids.insert(id);
         share.bytes += message.len();
         drop(state);
         let key = TimerKey { owner: owner.to_owned(), id };
         let timer = Timer { key, to: to.to_owned(), message };
         if let Err(error) = self.table.commit(&[(&timer.key.bytes(), Some(&write(&timer, delay)))]) {
-            self.state().release(owner, timer.message.len());
+            self.state().release(&timer);
             return Err(Refused::Store(error));
         }
         self.state().insert(due, Due::Timer(Arc::new(timer)));
@@ -130,29 +132,35 @@ impl Timers {
         Ok(())
     }
 
-    /// A timer's event is over; its message had so many bytes.
-    pub(super) fn over(&self, timer: &TimerKey, bytes: usize) {
-        self.state().release(&timer.owner, bytes);
-        if let Err(error) = self.table.remove_lazily(&timer.bytes()) {
-            log::warn!("removing a timer of {}: {error}; it may fire again after a restart", timer.owner);
+    /// A timer's event is over.
+    pub(super) fn over(&self, timer: &Timer) {
+        if !self.state().release(timer) {
+            return;
+        }
+        if let Err(error) = self.table.remove_lazily(&timer.key.bytes()) {
+            log::warn!("removing a timer of {}: {error}; it may fire again after a restart", timer.key.owner);
         }
     }
 
-    /// Has something come at a time.
-    pub(super) fn at(&self, time: Instant, due: Due) {
-        self.state().insert(time, due);
+    /// Has an actor looked after at a time.
+    pub(super) fn restart_at(&self, time: Instant, id: &str) {
+        self.state().insert(time, Due::Restart(id.to_owned()));
         self.changed.notify_one();
     }
 
-    /// Keeps a timer until its target is here.
+    /// Keeps a timer that is due until its target is here and has room; what was forgotten meanwhile stays so.
     pub(super) fn park(&self, timer: Arc<Timer>) {
-        self.state().parked.entry(timer.to.clone()).or_default().push(timer);
+        let mut state = self.state();
+        if state.knows(&timer) {
+            state.parked.entry(timer.to.clone()).or_default().push(timer);
+        }
     }
 
-    /// A function is here: what waits for it comes now.
+    /// A function is here, or has room again: what waits for it comes now.
     pub(super) fn unpark(&self, id: &str) {
         let mut state = self.state();
-        for timer in state.parked.remove(id).unwrap_or_default() {
+        let Some(timers) = state.parked.remove(id) else { return };
+        for timer in timers {
             state.insert(Instant::now(), Due::Timer(timer));
         }
         self.changed.notify_one();
@@ -184,7 +192,7 @@ impl Timers {
 
     /// Timers that are to come.
     pub(super) fn count(&self) -> usize {
-        self.state().shares.values().map(|share| share.timers).sum()
+        self.state().shares.values().map(|share| share.ids.len()).sum()
     }
 
     /// Waits for what is due next; none when the timers are stopped.
@@ -224,14 +232,21 @@ impl State {
         self.due.insert((time, self.last_order), due);
     }
 
-    fn release(&mut self, owner: &str, bytes: usize) {
-        if let Some(share) = self.shares.get_mut(owner) {
-            share.timers = share.timers.saturating_sub(1);
-            share.bytes = share.bytes.saturating_sub(bytes);
-            if share.timers == 0 {
-                self.shares.remove(owner);
-            }
+    fn knows(&self, timer: &Timer) -> bool {
+        self.shares.get(&timer.key.owner).is_some_and(|share| share.ids.contains(&timer.key.id))
+    }
+
+    /// Takes a timer out of its owner's share; false where it was not in it any more.
+    fn release(&mut self, timer: &Timer) -> bool {
+        let Some(share) = self.shares.get_mut(&timer.key.owner) else { return false };
+        if !share.ids.remove(&timer.key.id) {
+            return false;
         }
+        share.bytes = share.bytes.saturating_sub(timer.message.len());
+        if share.ids.is_empty() {
+            self.shares.remove(&timer.key.owner);
+        }
+        true
     }
 }
 
@@ -254,7 +269,9 @@ fn unix_ms() -> u64 {
 /// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message.
 fn write(timer: &Timer, delay: Duration) -> Vec<u8> {
     let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    let due = unix_ms().saturating_add(delay);
+    let now = unix_ms();
+    // A clock that is certainly wrong says nothing about a later one: after a restart the whole delay is waited for.
+    let due = if now < RELEASE_UNIX_MS { u64::MAX } else { now.saturating_add(delay) };
     let to_len = u8::try_from(timer.to.len()).unwrap_or(u8::MAX);
     [&due.to_be_bytes()[..], &delay.to_be_bytes(), &[to_len], timer.to.as_bytes(), &timer.message].concat()
 }
@@ -299,13 +316,13 @@ mod tests {
         for (ms, text) in [(700, "late"), (0, "now"), (10, "soon")] {
             assert!(timers.set("f", Duration::from_millis(ms), "g", text.into()).is_ok());
         }
-        timers.at(Instant::now() + Duration::from_millis(20), Due::Restart("f".into()));
+        timers.restart_at(Instant::now() + Duration::from_millis(20), "f");
         assert_eq!(texts(&timers, 4), ["now", "soon", "restart", "late"]);
         drop(timers);
         let timers = Timers::restore(table(&dir)).unwrap();
         assert_eq!(timers.count(), 3, "none is over until its event is");
         let Some(Due::Timer(first)) = timers.next() else { panic!("none is due") };
-        timers.over(&first.key, first.message.len());
+        timers.over(&first);
         assert_eq!(timers.count(), 2);
         timers.forget("f").unwrap();
         drop(timers);

@@ -29,6 +29,8 @@ use state::{Failure, Item, State};
 
 /// How often idle instances and space on the disk are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// After a function went, until what it kept is looked for once more.
+const SWEEP_AFTER: Duration = Duration::from_secs(30);
 /// The first wait before a failed preparation is tried again; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest.
@@ -69,7 +71,7 @@ impl Reconciler {
                 log::info!("a newer desired state came; the work on version {} ends here", wanted.version);
                 continue;
             }
-            self.keep_house(&wanted, &state, &desired);
+            self.keep_house(&wanted, &mut state, &desired);
             let wait = self.wait(&state);
             let changed =
                 self.runtime.block_on(async { tokio::time::timeout(wait, desired.changed()).await });
@@ -192,6 +194,8 @@ impl Reconciler {
         let item = state.functions.entry(id.clone()).or_default();
         item.failed = None;
         let before = item.serving.replace(function.clone());
+        // An actor that crashes at once says so after this.
+        self.board.running(id, version, tries);
         if function.exports().is_actor() {
             self.preparer.actors.deploy(&function);
         } else {
@@ -203,7 +207,6 @@ impl Reconciler {
             // Its last callers hold it until they are done.
             before.retire();
         }
-        self.board.running(id, version, tries);
     }
 
     fn note_failure(
@@ -254,7 +257,8 @@ impl Reconciler {
             f.as_ref().is_some_and(|function| function.exports().answerer() == Answerer::WasiHttp)
         };
         let any_streams = functions.values().any(streams);
-        let chains = Arc::new(Chains::new(&wanted.middleware));
+        state.middleware = state.middleware_for(wanted);
+        let chains = Arc::new(Chains::new(&state.middleware));
         self.serving.store(Arc::new(Snapshot {
             routes: state.table.clone(),
             chains,
@@ -268,6 +272,10 @@ impl Reconciler {
         let mut served = state.routes.iter().filter(|(_, route)| route.function_id == *id);
         if served.any(|(route_id, route)| wanted.routes.get(route_id) != Some(route)) {
             log::debug!("function {id}: stays until a route's new target is ready");
+            return;
+        }
+        if state.middleware.iter().any(|(_, spec)| spec.function_id == *id) {
+            log::debug!("function {id}: stays until what it guards is replaced");
             return;
         }
         if let Some(Item { serving: Some(function), .. }) = state.functions.remove(id) {
@@ -287,12 +295,13 @@ impl Reconciler {
         if let Err(error) = self.preparer.keyvalue.forget(id) {
             log::warn!("function {id}: forgetting its values: {error}");
         }
+        state.sweep = Some(Instant::now() + SWEEP_AFTER);
         self.metrics.forget_function(id);
         log::info!("function {id}: stopped, no longer wanted");
     }
 
     /// Says what became of the desired state as a whole.
-    fn settle(&self, wanted: &Desired, state: &mut State) {
+    fn settle(&self, wanted: &Desired, state: &State) {
         if *wanted == Desired::default() {
             // Nothing was asked for yet, and the board says so.
             return;
@@ -300,10 +309,6 @@ impl Reconciler {
         let known = |id: &_| wanted.functions.contains_key(id) || state.functions.contains_key(id);
         for gone in self.board.keep_only(known) {
             self.metrics.forget_function(&gone);
-        }
-        if !std::mem::replace(&mut state.swept, true) {
-            // Functions that were taken away while the agent was not running, or whose end was not seen through.
-            self.preparer.forget_all_but(|id| wanted.functions.contains_key(id));
         }
         let failures: Vec<String> = state
             .functions
@@ -319,7 +324,7 @@ impl Reconciler {
         self.board.settle(wanted.version, status);
     }
 
-    fn keep_house(&self, wanted: &Desired, state: &State, newer: &watch::Receiver<Arc<Desired>>) {
+    fn keep_house(&self, wanted: &Desired, state: &mut State, newer: &watch::Receiver<Arc<Desired>>) {
         let given_up = || {
             self.tick();
             newer.has_changed().unwrap_or(true)
@@ -332,6 +337,10 @@ impl Reconciler {
             {
                 log::warn!("function {}: starting another instance: {error}", function.id);
             }
+        }
+        if *wanted != Desired::default() && state.sweep.take_if(|at| *at <= now).is_some() {
+            self.preparer
+                .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
         }
         let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
         keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
