@@ -210,7 +210,15 @@ impl House {
             Due::Timer(timer) => timer,
         };
         // Its target may be on its way still, as after a restart.
-        let Some(actor) = self.find(&timer.to) else { return self.timers.park(timer) };
+        let Some(actor) = self.find(&timer.to) else {
+            let to = timer.to.clone();
+            self.timers.park(timer);
+            // If it came meanwhile, it did so before the timer was parked, and nobody else would look for that.
+            if self.find(&to).is_some() {
+                self.timers.unpark(&to);
+            }
+            return;
+        };
         let event = Event {
             src: self.src(&timer.key.owner),
             message: timer.message.clone(),
