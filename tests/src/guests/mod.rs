@@ -63,7 +63,8 @@ pub fn casts() -> Vec<u8> {
     component(wat!("casts"))
 }
 
-/// Casts to the output `to` so many times in one request, and answers in decimal digits how many were taken.
+/// Casts to the output `to` so many times in one request, then calls it, so that the actor has had them all when the
+/// answer comes: in decimal digits, how many were taken.
 pub fn casts_often(times: u32) -> Vec<u8> {
     component(&wat!("casts_often").replace("@TIMES@", &times.to_string()))
 }

@@ -161,11 +161,7 @@ impl Ledger {
     }
 
     /// When each message came first, and how many there were; each is one that was asked for.
-    fn first_arrivals<'a>(
-        &self,
-        function: &str,
-        arrived: &'a [String],
-    ) -> (HashMap<&'a str, usize>, String) {
+    fn first_arrivals<'a>(&self, function: &str, arrived: &'a [String]) -> (HashMap<&'a str, usize>, String) {
         let mut first = HashMap::new();
         for (at, message) in arrived.iter().enumerate() {
             let number = message.strip_prefix(&format!("{function} ")).and_then(|n| n.parse().ok());

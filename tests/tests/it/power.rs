@@ -12,7 +12,7 @@ use twinlet_tests::{
 use crate::agent;
 use crate::ledger::{COUNTER, LATER, Ledger, SENDING, SOON, TIMING};
 
-const CYCLES: u32 = 60;
+const CYCLES: u32 = 200;
 /// The longest that an agent which is ready has until it is killed.
 const LONGEST_LOAD: Duration = Duration::from_millis(300);
 /// The same for one that is killed while it starts.

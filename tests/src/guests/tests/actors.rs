@@ -115,6 +115,7 @@ fn those_that_send_often_count_what_was_taken() {
     let mut http = Running::new(&casts_often(5));
     http.store.data_mut().room = 3;
     assert_eq!(http.handle(""), (200, "3".into()));
+    assert_eq!(http.store.data().sent[2..].iter().map(|s| s.0).collect::<Vec<_>>(), ["cast", "call"]);
     let mut http = Running::new(&calls_often(5));
     http.store.data_mut().answers = [CallRet::Reply(b"yes".to_vec()), CallRet::Noreply].into();
     assert_eq!(http.handle(""), (200, "1".into()));
