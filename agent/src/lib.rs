@@ -25,6 +25,7 @@
 //! | [`outbox`], [`keyvalue`] | telemetry on its way; what functions keep | MQTT; what it means |
 //! | [`board`], [`status`], [`metrics`], [`process`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
+//! | [`backoff`] | how long until the next try | of what |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
 //! | [`cli`] | the command line | the rest |
 //!
@@ -41,6 +42,7 @@
 pub mod actors;
 pub mod agent;
 pub mod artifacts;
+pub mod backoff;
 pub mod board;
 pub mod chains;
 pub mod cli;

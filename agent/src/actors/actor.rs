@@ -9,6 +9,7 @@ use twinlet_host::messaging::{CallRet, InstanceId};
 
 use super::House;
 use super::mailbox::{Content, Event, Mailbox};
+use crate::backoff;
 use crate::desired::{FunctionId, StatePolicy};
 use crate::metrics::Outcome;
 use crate::pool::{CallError, Called, Function, Instance};
@@ -245,7 +246,9 @@ impl Actor {
         if turn.started.take().is_some_and(|at| at.elapsed() >= FORGIVEN) {
             turn.crashes = 0;
         }
-        let wait = back_off(turn.crashes);
+        // The first restart is at once.
+        let again = |crashes| backoff::wait(FIRST_WAIT, LONGEST_WAIT, crashes);
+        let wait = turn.crashes.checked_sub(1).map_or(Duration::ZERO, again);
         turn.crashes = turn.crashes.saturating_add(1);
         if !self.closed.load(Ordering::Acquire) {
             house.metrics.actor_event(&self.id, "crash");
@@ -293,30 +296,4 @@ fn outcome<R>(result: &Result<R, CallError>) -> Outcome {
 
 fn stopped() -> CallError {
     CallError::Exhausted("the actor is not running".into())
-}
-
-/// Doubles with each crash in a row, with a random part, so that actors that crash together do not start together.
-fn back_off(crashes: u32) -> Duration {
-    match crashes.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(more) => {
-            let full = FIRST_WAIT.saturating_mul(1 << more.min(16)).min(LONGEST_WAIT);
-            full.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_restart_is_at_once_and_later_ones_slow_down_but_never_stop() {
-        assert_eq!(back_off(0), Duration::ZERO);
-        for crashes in 1..100 {
-            let full = FIRST_WAIT.saturating_mul(1 << (crashes - 1).min(16)).min(LONGEST_WAIT);
-            let wait = back_off(crashes);
-            assert!(wait >= full / 2 && wait <= full, "{crashes}: {wait:?}");
-        }
-    }
 }

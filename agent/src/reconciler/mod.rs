@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::backoff;
 use crate::board::Board;
 use crate::chains::Chains;
 use crate::desired::{Desired, FunctionId, FunctionSpec};
@@ -217,7 +218,7 @@ impl Reconciler {
     ) {
         let tries = state.tries(id, spec);
         let item = state.functions.entry(id.clone()).or_default();
-        let wait = retry.then(|| back_off(tries));
+        let wait = retry.then(|| backoff::wait(FIRST_RETRY, LONGEST_RETRY, tries));
         let mut then = match wait {
             Some(wait) => format!("next try in {:.1} s", wait.as_secs_f32()),
             None => "not tried again until it changes".into(),
@@ -365,26 +366,5 @@ impl Reconciler {
         let now = Instant::now();
         let retries = state.functions.values().filter_map(|item| item.failed.as_ref()?.again);
         retries.map(|at| at.saturating_duration_since(now)).min().unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING)
-    }
-}
-
-/// Doubles with each try, up to five minutes, and takes a random part of the second half, so that a fleet that failed
-/// together does not come back together.
-fn back_off(tries: u32) -> Duration {
-    let full = FIRST_RETRY.saturating_mul(1 << tries.min(16)).min(LONGEST_RETRY);
-    full.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retries_slow_down_but_never_stop() {
-        for tries in 0..100 {
-            let wait = back_off(tries);
-            let full = Duration::from_secs(1 << tries.min(16)).min(LONGEST_RETRY);
-            assert!(wait >= full / 2 && wait <= full, "{tries}: {wait:?}");
-        }
     }
 }
