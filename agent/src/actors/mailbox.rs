@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use twinlet_host::messaging::{InstanceId, MAX_MESSAGE_BYTES};
 
-use super::timers::Timer;
+use super::record::Timer;
 
 /// Messages in a mailbox.
 const MAX_EVENTS: usize = 1_024;

@@ -6,7 +6,7 @@
 //! | `mod` | who is there, and messages to them: [`Actors`] |
 //! | `actor` | one actor: its turns, crashes and restarts |
 //! | `mailbox` | what waits for it |
-//! | `timers` | delayed casts, on the disk, and the thread that fires them |
+//! | `timers`, `record` | delayed casts, on the disk, and the thread that fires them |
 //! | `states` | what actors have synced |
 //! | `waits` | who waits for whom, so that no ring of calls is closed |
 //!
@@ -16,6 +16,7 @@
 
 mod actor;
 mod mailbox;
+mod record;
 mod states;
 mod timers;
 mod waits;

@@ -6,35 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use twinlet_host::clock::RELEASE_UNIX_MS;
-
+use super::record::{self, MAX_DELAY, Timer, TimerKey};
 use crate::store::{StoreError, Table};
 
 /// Timers that one function may have set.
 const MAX_TIMERS: usize = 1_024;
 /// Bytes of their messages.
 const MAX_BYTES: usize = 1 << 20;
-/// The longest delay; far enough for anything, near enough for every clock.
-const MAX_DELAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// Where a timer is on the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TimerKey {
-    /// The function that set it.
-    pub(super) owner: String,
-    id: u64,
-}
-
-/// A message to come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Timer {
-    pub(super) key: TimerKey,
-    /// The function that it is for.
-    pub(super) to: String,
-    pub(super) message: Vec<u8>,
-}
 
 /// What the time has come for.
 #[derive(Clone)]
@@ -83,8 +63,8 @@ impl Timers {
     /// Begins with what is on the disk.
     pub(super) fn restore(table: Table) -> Result<Self, StoreError> {
         let mut state = State::default();
-        for (key, record) in table.scan(b"")? {
-            match read(&key, &record) {
+        for (key, value) in table.scan(b"")? {
+            match record::read(&key, &value) {
                 Some((timer, left)) => {
                     state.last_id = state.last_id.max(timer.key.id);
                     let share = state.shares.entry(timer.key.owner.clone()).or_default();
@@ -123,7 +103,7 @@ impl Timers {
         drop(state);
         let key = TimerKey { owner: owner.to_owned(), id };
         let timer = Timer { key, to: to.to_owned(), message };
-        if let Err(error) = self.table.commit(&[(&timer.key.bytes(), Some(&write(&timer, delay)))]) {
+        if let Err(error) = self.table.commit(&[(&timer.key.bytes(), Some(&record::write(&timer, delay)))]) {
             self.state().release(&timer);
             return Err(Refused::Store(error));
         }
@@ -177,7 +157,7 @@ impl Timers {
         state.parked.retain(|_, timers| !timers.is_empty());
         state.shares.remove(owner);
         drop(state);
-        let keys: Vec<_> = self.table.scan(&prefix(owner))?.into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<_> = self.table.scan(&record::prefix(owner))?.into_iter().map(|(key, _)| key).collect();
         if keys.is_empty() {
             return Ok(());
         }
@@ -250,47 +230,6 @@ impl State {
     }
 }
 
-impl TimerKey {
-    fn bytes(&self) -> Vec<u8> {
-        [&prefix(&self.owner)[..], &self.id.to_be_bytes()].concat()
-    }
-}
-
-/// No id holds a `/`.
-fn prefix(owner: &str) -> Vec<u8> {
-    [owner.as_bytes(), b"/"].concat()
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message.
-fn write(timer: &Timer, delay: Duration) -> Vec<u8> {
-    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    let now = unix_ms();
-    // A clock that is certainly wrong says nothing about a later one: after a restart the whole delay is waited for.
-    let due = if now < RELEASE_UNIX_MS { u64::MAX } else { now.saturating_add(delay) };
-    let to_len = u8::try_from(timer.to.len()).unwrap_or(u8::MAX);
-    [&due.to_be_bytes()[..], &delay.to_be_bytes(), &[to_len], timer.to.as_bytes(), &timer.message].concat()
-}
-
-/// A timer, and how long until it fires.
-fn read(key: &[u8], record: &[u8]) -> Option<(Timer, Duration)> {
-    let slash = key.iter().position(|b| *b == b'/')?;
-    let owner = String::from_utf8(key.get(..slash)?.to_vec()).ok()?;
-    let id = u64::from_be_bytes(key.get(slash + 1..)?.try_into().ok()?);
-    let (due, rest) = record.split_first_chunk::<8>()?;
-    let (delay, rest) = rest.split_first_chunk::<8>()?;
-    let (to_len, rest) = rest.split_first()?;
-    let (to, message) = rest.split_at_checked(usize::from(*to_len))?;
-    let left = u64::from_be_bytes(*due).saturating_sub(unix_ms()).min(u64::from_be_bytes(*delay));
-    let to = String::from_utf8(to.to_vec()).ok()?;
-    let timer = Timer { key: TimerKey { owner, id }, to, message: message.to_vec() };
-    Some((timer, Duration::from_millis(left).min(MAX_DELAY)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,16 +278,5 @@ mod tests {
         }
         assert!(matches!(timers.set("f", hour, "f", vec![0]), Err(Refused::Full)));
         assert!(timers.set("g", hour, "f", vec![0]).is_ok());
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_delays_a_timer_by_its_delay_at_most() {
-        let timer =
-            Timer { key: TimerKey { owner: "f".into(), id: 7 }, to: "g".into(), message: b"m".to_vec() };
-        let mut record = write(&timer, Duration::from_secs(5));
-        record[..8].copy_from_slice(&u64::MAX.to_be_bytes());
-        let (read, left) = super::read(&timer.key.bytes(), &record).unwrap();
-        assert_eq!((read, left), (timer, Duration::from_secs(5)));
-        assert!(super::read(b"f", b"").is_none() && super::read(b"f/12345678", b"short").is_none());
     }
 }

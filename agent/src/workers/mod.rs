@@ -6,11 +6,12 @@
 //! the queue, so that one slow function does not starve the others. A guest that calls another takes its worker along
 //! to the other's lane, see [`Visit`]: a call from guest to guest needs no second worker.
 
+mod lane;
 mod places;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 use twinlet_host::WorkerSlot;
 
 use crate::thread::awaited;
+pub use lane::Lane;
 use places::Places;
 pub use places::Visit;
 
@@ -42,19 +44,6 @@ pub enum Turn {
 
 /// Work, called once with what became of it.
 pub type Work = Box<dyn FnOnce(Turn) + Send>;
-
-/// One function's share of the workers. Its counts change only under the workers' lock.
-pub struct Lane {
-    max_held: usize,
-    waiting: AtomicUsize,
-    held: AtomicUsize,
-    computing: AtomicUsize,
-    /// Guests that wait to visit. They and what is in the queue take turns.
-    visitors: AtomicUsize,
-    visited_last: AtomicBool,
-    /// The lane that work of this one goes over to; what waits for that counts with it.
-    ahead: Option<Arc<Lane>>,
-}
 
 /// The workers; stopped and joined by [`Workers::stop`].
 pub struct Workers {
@@ -280,34 +269,6 @@ impl Shared {
 
 fn report_spawn(error: &io::Error, alive: usize) {
     log::warn!("starting a worker: {error}; going on with {alive}");
-}
-
-impl Lane {
-    fn new(max_held: usize, ahead: Option<Arc<Self>>) -> Self {
-        Self {
-            max_held,
-            waiting: AtomicUsize::new(0),
-            held: AtomicUsize::new(0),
-            computing: AtomicUsize::new(0),
-            visitors: AtomicUsize::new(0),
-            visited_last: AtomicBool::new(false),
-            ahead,
-        }
-    }
-
-    /// Whether one more can work for it.
-    fn has_place(&self, limits: &Limits) -> bool {
-        let held = self.held.load(Relaxed);
-        let with_ahead = self.ahead.as_ref().map_or(0, |lane| lane.held.load(Relaxed)) + held;
-        held < self.max_held
-            && with_ahead < limits.max_threads - 1
-            && self.computing.load(Relaxed) < limits.cores
-    }
-
-    /// Whether it is the turn of what is in the queue.
-    fn is_queues_turn(&self) -> bool {
-        self.visitors.load(Relaxed) == 0 || self.visited_last.load(Relaxed)
-    }
 }
 
 impl State {
