@@ -30,6 +30,7 @@ mod signals;
 mod slow_outbound;
 mod systemd;
 mod twin;
+mod wasi_http;
 
 use twinlet_tests::{AgentBuilder, Site};
 
