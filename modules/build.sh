@@ -8,6 +8,8 @@
 #              `build-std`, built here from its source; default: `target` where it is installed. The bytes of the two
 #              differ, so --check takes the one that made the prebuilt, which SHA256SUMS records
 #
+# These are the modules in Rust; those in other languages build-others.sh builds.
+#
 # The bytes depend on the sources, Cargo.lock, the toolchain and --std, and on no path, user or registry.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -69,6 +69,7 @@ impl Board {
     /// A function of this version has come so far.
     pub fn phase(&self, id: &FunctionId, version: u64, phase: Phase) {
         self.change(id, |function| {
+            function.crashed = false;
             if function.version != version || function.phase != phase {
                 function.since = unix_seconds();
             }
@@ -100,22 +101,24 @@ impl Board {
         }
     }
 
-    /// An actor has crashed so many times in a row; with `waits` it starts again only later.
-    pub fn actor_crashed(&self, id: &FunctionId, error: &str, crashes: u32, waits: bool) {
-        self.change(id, |function| {
+    /// The actor of a version has crashed so many times in a row; with `waits` it starts again only later. While another
+    /// version is wanted its phase is that one's.
+    pub fn actor_crashed(&self, id: &FunctionId, version: u64, error: &str, crashes: u32, waits: bool) {
+        self.change_known(id, |function| {
             function.last_error = Some(cut(error));
             function.restart_count = crashes;
-            if waits && !function.crashed {
+            let is_shown = function.version == version && function.serving_version == Some(version);
+            if is_shown && waits && !function.crashed {
                 (function.phase, function.since) = (Phase::Backoff, unix_seconds());
+                function.crashed = true;
             }
-            function.crashed = waits;
         });
     }
 
     /// An actor that had crashed runs again.
     pub fn actor_runs(&self, id: &FunctionId) {
-        self.change(id, |function| {
-            if std::mem::take(&mut function.crashed) {
+        self.change_known(id, |function| {
+            if std::mem::take(&mut function.crashed) && function.phase == Phase::Backoff {
                 (function.phase, function.since) = (Phase::Running, unix_seconds());
             }
         });
@@ -128,6 +131,7 @@ impl Board {
             function.since = unix_seconds();
             function.last_error = Some(cut(error));
             function.restart_count = failures;
+            function.crashed = false;
         });
     }
 
@@ -152,6 +156,18 @@ impl Board {
             !gone.is_empty()
         });
         gone
+    }
+
+    /// Changes what is there; what is gone does not come back.
+    fn change_known(&self, id: &FunctionId, change: impl FnOnce(&mut FunctionStatus)) {
+        self.status.send_if_modified(|all| match all.functions.get_mut(id) {
+            Some(function) => {
+                let before = function.clone();
+                change(function);
+                *function != before
+            }
+            None => false,
+        });
     }
 
     fn change(&self, id: &FunctionId, change: impl FnOnce(&mut FunctionStatus)) {

@@ -1,9 +1,9 @@
 //! Which middleware is for which request, in which order. Pure; `crate::http` calls them.
 
-use std::collections::BTreeMap;
-
-use crate::desired::{AttachPoint, FunctionId, MiddlewareId, MiddlewareSpec, OnFailure, PathPattern};
-use crate::routes::{fit_path, percent_decoded};
+use crate::desired::{
+    AttachPoint, FunctionId, MiddlewareId, MiddlewareSpec, OnFailure, PathPattern, Segment,
+};
+use crate::routes::percent_decoded;
 
 /// All middleware, by where it is attached, in the order of its calls.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,9 +25,9 @@ pub struct Link {
 
 impl Chains {
     /// Sorts middleware: before requests by rising `order` and then id, after them and on errors the other way round.
-    pub fn new(middleware: &BTreeMap<MiddlewareId, MiddlewareSpec>) -> Self {
+    pub fn new(middleware: &[(MiddlewareId, MiddlewareSpec)]) -> Self {
         let mut sorted: Vec<_> = middleware.iter().collect();
-        sorted.sort_by_key(|(id, spec)| (spec.order, *id));
+        sorted.sort_by(|(a, one), (b, other)| (one.order, a).cmp(&(other.order, b)));
         let links = |point: AttachPoint| {
             let attached = sorted.iter().filter(move |(_, spec)| spec.attach.contains(&point));
             attached.map(|(_, spec)| Link {
@@ -43,8 +43,9 @@ impl Chains {
         }
     }
 
-    /// The links for a request's path at a point. A path counts as what it says and as what it may be read as: decoded,
-    /// and without empty, `.` and `..` segments; who guards `/api/*` is not passed by `/%61pi/x` or `/x/../api/y`.
+    /// The links for a request's path at a point. A path counts as what it says and as all that it may be read as, once
+    /// it is decoded or its dots are resolved: who guards `/api/*` is passed neither by `/%61pi/x` nor by
+    /// `/x/../api/y`.
     pub fn of(&self, point: AttachPoint, path: &str) -> Vec<&Link> {
         let links = match point {
             AttachPoint::Request => &self.before,
@@ -54,8 +55,8 @@ impl Chains {
         if links.is_empty() {
             return Vec::new();
         }
-        let plain = plain(path);
-        let fits = |pattern| fit_path(pattern, path).is_some() || fit_path(pattern, &plain).is_some();
+        let readings = readings(path);
+        let fits = |pattern| readings.iter().any(|reading| covers(pattern, reading));
         links.iter().filter(|link| link.paths.iter().any(fits)).collect()
     }
 
@@ -66,20 +67,45 @@ impl Chains {
     }
 }
 
-/// A path decoded, and without empty, `.` and `..` segments; a slash at its end stays.
-fn plain(path: &str) -> String {
-    // Twice: what is decoded may be an escape again, to whoever decodes it once more.
-    let decoded = percent_decoded(&percent_decoded(path)).replace('\\', "/");
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in decoded.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
+/// The segments of a path in every way that someone behind the agent may read it: as it is, decoded, and decoded twice,
+/// each with its dots kept, left out and resolved. Empty segments never count.
+fn readings(path: &str) -> Vec<Vec<String>> {
+    let segments = |text: &str| -> Vec<String> {
+        text.split(['/', '\\']).filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
+    };
+    if !path.contains(['%', '.']) {
+        return vec![segments(path)];
     }
-    let end = if decoded.ends_with('/') && !segments.is_empty() { "/" } else { "" };
-    format!("/{}{end}", segments.join("/"))
+    let once = percent_decoded(path);
+    let twice = percent_decoded(&once);
+    let mut readings = Vec::new();
+    for text in [path, &once, &twice] {
+        let all = segments(text);
+        let mut resolved: Vec<String> = Vec::new();
+        for segment in &all {
+            match segment.as_str() {
+                "." => {}
+                ".." => drop(resolved.pop()),
+                _ => resolved.push(segment.clone()),
+            }
+        }
+        let without = all.iter().filter(|segment| !matches!(segment.as_str(), "." | "..")).cloned().collect();
+        readings.extend([all, resolved, without]);
+    }
+    readings.dedup();
+    readings
+}
+
+/// Whether a pattern covers a path of these segments; a literal stands for what it says and for what it is decoded.
+fn covers(pattern: &PathPattern, path: &[String]) -> bool {
+    let is_empty = |segment: &&Segment| matches!(segment, Segment::Literal(text) if text.is_empty());
+    let wanted: Vec<&Segment> = pattern.segments.iter().filter(|segment| !is_empty(segment)).collect();
+    let long_enough = if pattern.open { path.len() >= wanted.len() } else { path.len() == wanted.len() };
+    let fits = |(wanted, segment): (&&Segment, &String)| match wanted {
+        Segment::Param(_) => true,
+        Segment::Literal(text) => text == segment || percent_decoded(text) == *segment,
+    };
+    long_enough && wanted.iter().zip(path).all(fits)
 }
 
 #[cfg(test)]
@@ -95,7 +121,7 @@ mod tests {
             "limit": { "function_id": "limit", "attach": ["on-request", "on-response"], "order": 10,
                        "paths": ["/api/*", "/x"] } } });
         let desired = Desired::parse(&document, &Defaults::default()).unwrap_or_else(|e| panic!("{e}"));
-        Chains::new(&desired.middleware)
+        Chains::new(&desired.middleware.into_iter().collect::<Vec<_>>())
     }
 
     fn names(point: AttachPoint, path: &str) -> Vec<String> {
@@ -113,11 +139,23 @@ mod tests {
 
     #[test]
     fn a_guard_is_not_passed_by_another_spelling() {
-        for path in
-            ["/%61pi/x", "//api/x", "/./api/x", "/x/../api/y", "/%2561pi/x", "/x/%2e%2e/api/", "/api%2fx"]
-        {
+        for path in [
+            "/%61pi/x",
+            "//api/x",
+            "/./api/x",
+            "/x/../api/y",
+            "/%2561pi/x",
+            "/x/%2e%2e/api/",
+            "/api%2fx",
+            "/%61pi/%2e%2e/x",
+            "/%61pi/../x",
+            "/api/..",
+            "\\api\\x",
+            "/api",
+        ] {
             assert!(names(AttachPoint::Request, path).contains(&"auth".to_owned()), "{path}");
         }
+        assert!(names(AttachPoint::Request, "/x/").contains(&"limit".to_owned()));
         assert_eq!(names(AttachPoint::Request, "/apix"), ["log"]);
     }
 }

@@ -55,7 +55,6 @@ impl KeyValues {
             let changes: Vec<(&[u8], Option<&[u8]>)> = keys.iter().map(|key| (&key[..], None)).collect();
             self.table.commit(&changes)?;
         }
-        locked(&self.shares).remove(function_id);
         Ok(())
     }
 

@@ -25,6 +25,7 @@
 //! | [`outbox`], [`keyvalue`] | telemetry on its way; what functions keep | MQTT; what it means |
 //! | [`board`], [`status`], [`metrics`], [`process`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
+//! | [`backoff`] | how long until the next try | of what |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
 //! | [`cli`] | the command line | the rest |
 //!
@@ -35,12 +36,13 @@
 //! `net` (one tokio runtime: MQTT, the public door, the reporter), `twin`, `reconciler`, `guest-N` (guests run there
 //! and only there), `timers` (delayed casts and restarts of actors), `epoch` (the guests' deadline clock), `local` (the
 //! local door). [`agent::Agent`] owns them all.
-//! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `local-write` (a large answer
-//! to a slow local client).
+//! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `http-out` (a request that a guest
+//! sends by `wasi:http`), `local-write` (a large answer to a slow local client).
 
 pub mod actors;
 pub mod agent;
 pub mod artifacts;
+pub mod backoff;
 pub mod board;
 pub mod chains;
 pub mod cli;

@@ -232,6 +232,7 @@ impl Preparer {
             failed(Phase::Starting, error, retry)
         })?;
         let lane = self.workers.lane(spec.instances.max);
+        let lanes = (lane.clone(), self.workers.front(&lane));
         let http = if spec.permissions.http.is_empty() {
             Gate::closed()
         } else {
@@ -261,7 +262,7 @@ impl Preparer {
             self.runtime.clone(),
             linked,
             environment,
-            lane,
+            lanes,
             metrics,
         ));
         let started = self.warm_up(&function, progress.superseded);

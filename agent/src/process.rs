@@ -10,6 +10,16 @@ pub fn resident_bytes() -> u64 {
     pages.saturating_mul(system_value(libc::_SC_PAGESIZE))
 }
 
+/// Gives memory that was freed back to the system; glibc keeps much of it for later. May take some milliseconds.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches only what is free, and may be called at any time.
+    let given = unsafe { libc::malloc_trim(0) } != 0;
+    #[cfg(not(target_env = "gnu"))]
+    let given = false;
+    log::debug!("memory was {}given back", if given { "" } else { "not " });
+}
+
 /// Tells how much of a processor was used since it was last asked.
 pub struct CpuMeter {
     at: Instant,

@@ -118,7 +118,7 @@ fn fits_method(methods: &[String], method: &str) -> bool {
 }
 
 /// The `{name}` segments of a path that fits a pattern; none where it does not.
-pub(crate) fn fit_path(pattern: &PathPattern, path: &str) -> Option<Vec<(String, String)>> {
+fn fit_path(pattern: &PathPattern, path: &str) -> Option<Vec<(String, String)>> {
     let mut rest = path.strip_prefix('/')?.split('/');
     let mut params = Vec::new();
     for wanted in &pattern.segments {

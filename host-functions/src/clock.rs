@@ -7,7 +7,7 @@ use crate::Guest;
 use crate::bindings::twinlet::device::clock::{Host, Trust, WallTime};
 
 /// No correct clock shows an earlier time than this: 2026-11-01 00:00 UTC, in milliseconds.
-const RELEASE_UNIX_MS: u64 = 1_793_491_200_000;
+pub const RELEASE_UNIX_MS: u64 = 1_793_491_200_000;
 
 impl Host for Guest {
     fn now(&mut self) -> WallTime {

@@ -223,6 +223,8 @@ impl Drop for Mosquitto {
 
 fn write_config(dir: &Path, port: u16, hub_port: u16, guard: &str) {
     let mut text = String::from("per_listener_settings true\nuser root\npersistence false\nlog_type all\n");
+    // A hub that is slow for a moment misses nothing; otherwise mosquitto drops what it can not hold.
+    text.push_str("max_queued_messages 0\n");
     writeln!(text, "log_dest stderr\nlistener {hub_port} 127.0.0.1\nallow_anonymous true").unwrap();
     if !guard.is_empty() {
         writeln!(text, "listener {port} 127.0.0.1\n{guard}").unwrap();

@@ -6,6 +6,7 @@
 //! | [`wait`] | waiting for conditions under a deadline |
 //! | [`certs`] | a small certificate authority, good and bad |
 //! | [`broker`] | mosquitto in five set-ups; rumqttd where it is missing |
+//! | [`link`] | what lies between the agent and the broker, cut or slow |
 //! | [`hub`] | the operator's side of the broker |
 //! | [`artifacts`] | an HTTP server for components, with faults |
 //! | [`desired`] | desired state, as the operator writes it |
@@ -31,6 +32,7 @@ pub mod desired;
 pub mod guests;
 pub mod http;
 pub mod hub;
+pub mod link;
 pub mod metrics;
 pub mod piecewise;
 pub mod site;
@@ -43,5 +45,6 @@ pub use certs::Certs;
 pub use desired::{Desired, Function};
 pub use http::Response;
 pub use hub::Hub;
+pub use link::Link;
 pub use site::Site;
 pub use wait::{DEADLINE, eventually};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use twinlet_host::messaging::{CallRet, InstanceId};
 
 use super::House;
-use super::mailbox::{Event, Mailbox};
-use super::timers::Due;
+use super::mailbox::{Content, Event, Mailbox};
+use crate::backoff;
 use crate::desired::{FunctionId, StatePolicy};
 use crate::metrics::Outcome;
 use crate::pool::{CallError, Called, Function, Instance};
@@ -29,7 +29,7 @@ pub(super) struct Actor {
     pub(super) lane: Arc<Lane>,
     pub(super) mailbox: Mutex<Mailbox>,
     /// What it is to become, from the next turn on.
-    wanted: Mutex<Option<Wanted>>,
+    wanted: Mutex<Wanted>,
     turn: Mutex<Turn>,
     /// Whether work for it lies in the workers' queue.
     pub(super) scheduled: AtomicBool,
@@ -39,12 +39,23 @@ pub(super) struct Actor {
     transient: AtomicBool,
 }
 
-/// What an actor is to become.
-pub(super) enum Wanted {
-    /// An instance of this version.
-    Version(Arc<Function>),
-    /// Nothing; said when its last event is over.
-    Stopped { forget: bool, done: mpsc::Sender<()> },
+/// What an actor is to become, one after the other.
+#[derive(Default)]
+struct Wanted {
+    /// First nothing: its last event, and what is told then.
+    stop: Option<Stop>,
+    /// Then an instance of this version.
+    version: Option<Arc<Function>>,
+}
+
+/// How an actor is to end.
+pub(super) struct Stop {
+    /// Whether its timers and its state go as well.
+    pub(super) forget: bool,
+    /// Told when its last event is over.
+    pub(super) done: mpsc::Sender<()>,
+    /// What lies in the mailbox before this goes as well.
+    pub(super) mark: u64,
 }
 
 /// What changes from turn to turn.
@@ -72,9 +83,29 @@ impl Actor {
         }
     }
 
-    pub(super) fn want(&self, wanted: Wanted) {
-        self.closed.store(matches!(wanted, Wanted::Stopped { .. }), Ordering::Release);
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
+    /// Has it become a version, after what it was told before.
+    pub(super) fn want_version(&self, function: Arc<Function>) {
+        let mut wanted = self.wanted();
+        self.closed.store(false, Ordering::Release);
+        wanted.version = Some(function);
+    }
+
+    /// Has it stop.
+    pub(super) fn want_stop(&self, forget: bool, done: mpsc::Sender<()>) {
+        let mut wanted = self.wanted();
+        self.closed.store(true, Ordering::Release);
+        let forget = forget || wanted.stop.as_ref().is_some_and(|stop| stop.forget);
+        *wanted = Wanted { stop: Some(Stop { forget, done, mark: self.mailbox().mark() }), version: None };
+    }
+
+    /// Whether it is to become anything that it is not.
+    pub(super) fn wants_nothing(&self) -> bool {
+        let wanted = self.wanted();
+        wanted.stop.is_none() && wanted.version.is_none()
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn policy(&self) -> StatePolicy {
@@ -92,14 +123,15 @@ impl Actor {
     /// Takes what waits in the mailbox, until `until` at about; says whether something is left to do.
     pub(super) fn run(&self, house: &House, until: Instant) -> bool {
         let mut turn = self.turn();
-        while self.is_ready(house, &mut turn) {
-            let Some(event) = self.mailbox().pop() else { return false };
+        let mut left = false;
+        while !left && self.is_ready(house, &mut turn) {
+            let Some(event) = self.mailbox().pop() else { break };
             self.take(house, &mut turn, event);
-            if Instant::now() >= until {
-                return true;
-            }
+            left = Instant::now() >= until;
         }
-        false
+        // Timers that found no room.
+        house.timers.unpark(self.id.as_str());
+        left
     }
 
     /// Takes what arrived before `mark`, and then a message whose sender waits until `deadline`. What was begun ends
@@ -115,13 +147,14 @@ impl Actor {
             if !self.is_ready(house, &mut turn) {
                 return Err(CallError::Exhausted("the actor has crashed and starts again later".into()));
             }
+            let function = turn.function.clone().ok_or_else(stopped)?;
+            if Instant::now() >= deadline {
+                return Err(CallError::Timeout(function.spec.max_execution));
+            }
             let Some(event) = self.mailbox().pop_before(mark) else { break };
             self.take(house, &mut turn, event);
         }
         let function = turn.function.clone().ok_or_else(stopped)?;
-        if Instant::now() >= deadline {
-            return Err(CallError::Timeout(function.spec.max_execution));
-        }
         let began = Instant::now();
         let answer = self.event(&mut turn, &function, |instance| instance.is_event(depth).call(src, message));
         if depth > 0 {
@@ -136,10 +169,10 @@ impl Actor {
         let Some(function) = turn.function.clone() else { return };
         let began = Instant::now();
         let taken =
-            self.event(turn, &function, |instance| instance.is_event(0).cast(&event.src, &event.message));
+            self.event(turn, &function, |instance| instance.is_event(0).cast(&event.src, event.message()));
         function.metrics.invoked(outcome(&taken), began.elapsed());
-        if let Some(timer) = &event.timer {
-            house.timers.over(timer, event.message.len());
+        if let Content::Timer(timer) = &event.content {
+            house.timers.over(timer);
         }
         if let Err(error) = taken {
             self.crashed(house, turn, &error);
@@ -158,22 +191,20 @@ impl Actor {
 
     /// Becomes what it is to be, and starts where it has no instance; false where it takes nothing now.
     fn is_ready(&self, house: &House, turn: &mut Turn) -> bool {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match wanted {
-            Some(Wanted::Version(function)) => {
-                self.stop(turn);
-                self.transient.store(function.spec.state == StatePolicy::Transient, Ordering::Release);
-                *turn = Turn { function: Some(function), ..Turn::default() };
+        let wanted = std::mem::take(&mut *self.wanted());
+        if let Some(Stop { forget, done, mark }) = wanted.stop {
+            self.stop(turn);
+            *turn = Turn::default();
+            let dropped = std::iter::from_fn(|| self.mailbox().pop_before(mark)).collect();
+            house.is_stopped(self, dropped, forget, wanted.version.is_some());
+            if done.send(()).is_err() {
+                log::debug!("actor {}: nobody waits for its end", self.id);
             }
-            Some(Wanted::Stopped { forget, done }) => {
-                self.stop(turn);
-                *turn = Turn::default();
-                house.is_stopped(self, forget);
-                if done.send(()).is_err() {
-                    log::debug!("actor {}: nobody waits for its end", self.id);
-                }
-            }
-            None => {}
+        }
+        if let Some(function) = wanted.version {
+            self.stop(turn);
+            self.transient.store(function.spec.state == StatePolicy::Transient, Ordering::Release);
+            *turn = Turn { function: Some(function), ..Turn::default() };
         }
         // The first restart is at once: the second pass of this loop.
         while turn.instance.is_none() {
@@ -215,9 +246,13 @@ impl Actor {
         if turn.started.take().is_some_and(|at| at.elapsed() >= FORGIVEN) {
             turn.crashes = 0;
         }
-        let wait = back_off(turn.crashes);
+        // The first restart is at once.
+        let again = |crashes| backoff::wait(FIRST_WAIT, LONGEST_WAIT, crashes);
+        let wait = turn.crashes.checked_sub(1).map_or(Duration::ZERO, again);
         turn.crashes = turn.crashes.saturating_add(1);
-        house.metrics.actor_event(&self.id, "crash");
+        if !self.closed.load(Ordering::Acquire) {
+            house.metrics.actor_event(&self.id, "crash");
+        }
         let crashes = turn.crashes;
         let level = match &turn.function {
             Some(function) if !function.may_complain() => log::Level::Debug,
@@ -229,11 +264,14 @@ impl Actor {
             self.id,
             wait.as_millis()
         );
-        house.board.actor_crashed(&self.id, &error.to_string(), crashes, !wait.is_zero());
+        if let Some(function) = &turn.function {
+            let version = function.spec.version;
+            house.board.actor_crashed(&self.id, version, &error.to_string(), crashes, !wait.is_zero());
+        }
         let at = Instant::now() + wait;
         turn.restart_at = Some(at);
         // Even where nobody sends it anything.
-        house.timers.at(at, Due::Restart(self.id.as_str().to_owned()));
+        house.timers.restart_at(at, self.id.as_str());
     }
 
     /// The last event of the present instance, if there is one.
@@ -258,30 +296,4 @@ fn outcome<R>(result: &Result<R, CallError>) -> Outcome {
 
 fn stopped() -> CallError {
     CallError::Exhausted("the actor is not running".into())
-}
-
-/// Doubles with each crash in a row, with a random part, so that actors that crash together do not start together.
-fn back_off(crashes: u32) -> Duration {
-    match crashes.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(more) => {
-            let full = FIRST_WAIT.saturating_mul(1 << more.min(16)).min(LONGEST_WAIT);
-            full.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_restart_is_at_once_and_later_ones_slow_down_but_never_stop() {
-        assert_eq!(back_off(0), Duration::ZERO);
-        for crashes in 1..100 {
-            let full = FIRST_WAIT.saturating_mul(1 << (crashes - 1).min(16)).min(LONGEST_WAIT);
-            let wait = back_off(crashes);
-            assert!(wait >= full / 2 && wait <= full, "{crashes}: {wait:?}");
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! What waits for one actor, in the order of arrival. Bounded in count and in bytes: the newest is refused.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use twinlet_host::messaging::InstanceId;
+use twinlet_host::messaging::{InstanceId, MAX_MESSAGE_BYTES};
 
-use super::timers::TimerKey;
+use super::record::Timer;
 
 /// Messages in a mailbox.
 const MAX_EVENTS: usize = 1_024;
@@ -15,10 +16,24 @@ const MAX_BYTES: usize = 1 << 20;
 pub(super) struct Event {
     /// Who sent it.
     pub(super) src: InstanceId,
-    /// What it says.
-    pub(super) message: Vec<u8>,
-    /// The timer that it comes from, which is over when the event is.
-    pub(super) timer: Option<TimerKey>,
+    pub(super) content: Content,
+}
+
+/// What it says.
+pub(super) enum Content {
+    /// What was cast.
+    Cast(Vec<u8>),
+    /// A timer, which is over when the event is.
+    Timer(Arc<Timer>),
+}
+
+impl Event {
+    pub(super) fn message(&self) -> &[u8] {
+        match &self.content {
+            Content::Cast(message) => message,
+            Content::Timer(timer) => &timer.message,
+        }
+    }
 }
 
 /// Messages in the order of their arrival.
@@ -33,7 +48,7 @@ pub(super) struct Mailbox {
 impl Mailbox {
     /// Takes an event, or gives it back where there is no room.
     pub(super) fn push(&mut self, event: Event) -> Result<(), Event> {
-        let bytes = self.bytes.saturating_add(event.message.len());
+        let bytes = self.bytes.saturating_add(event.message().len());
         if self.events.len() >= MAX_EVENTS || bytes > MAX_BYTES {
             return Err(event);
         }
@@ -55,7 +70,7 @@ impl Mailbox {
     /// The oldest event.
     pub(super) fn pop(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
-        self.bytes -= event.message.len();
+        self.bytes -= event.message().len();
         Some(event)
     }
 
@@ -64,10 +79,9 @@ impl Mailbox {
         self.arrived
     }
 
-    /// Takes everything out.
-    pub(super) fn clear(&mut self) -> Vec<Event> {
-        self.bytes = 0;
-        self.events.drain(..).collect()
+    /// Whether as much as any message is would be taken.
+    pub(super) fn has_room(&self) -> bool {
+        self.events.len() < MAX_EVENTS && self.bytes + MAX_MESSAGE_BYTES <= MAX_BYTES
     }
 }
 
@@ -77,7 +91,7 @@ mod tests {
 
     fn event(message: &[u8]) -> Event {
         let src = InstanceId { node_id: "n".into(), function_id: "f".into() };
-        Event { src, message: message.to_vec(), timer: None }
+        Event { src, content: Content::Cast(message.to_vec()) }
     }
 
     #[test]
@@ -87,7 +101,9 @@ mod tests {
             assert!(mailbox.push(event(b"x")).is_ok());
         }
         assert!(mailbox.push(event(b"x")).is_err());
-        assert_eq!(mailbox.clear().len(), MAX_EVENTS);
+        assert!(!mailbox.has_room());
+        let mark = mailbox.mark();
+        assert_eq!(std::iter::from_fn(|| mailbox.pop_before(mark)).count(), MAX_EVENTS);
         for _ in 0..16 {
             assert!(mailbox.push(event(&[0; 64 << 10])).is_ok());
         }
@@ -102,8 +118,8 @@ mod tests {
         assert!(mailbox.pop().is_some());
         let mark = mailbox.mark();
         assert!(mailbox.push(event(b"3")).is_ok());
-        assert_eq!(mailbox.pop_before(mark).map(|e| e.message), Some(b"2".to_vec()));
+        assert_eq!(mailbox.pop_before(mark).map(|e| e.message().to_vec()), Some(b"2".to_vec()));
         assert!(mailbox.pop_before(mark).is_none());
-        assert_eq!(mailbox.pop().map(|e| e.message), Some(b"3".to_vec()));
+        assert_eq!(mailbox.pop().map(|e| e.message().to_vec()), Some(b"3".to_vec()));
     }
 }

@@ -6,7 +6,7 @@
 //! | `mod` | who is there, and messages to them: [`Actors`] |
 //! | `actor` | one actor: its turns, crashes and restarts |
 //! | `mailbox` | what waits for it |
-//! | `timers` | delayed casts, on the disk, and the thread that fires them |
+//! | `timers`, `record` | delayed casts, on the disk, and the thread that fires them |
 //! | `states` | what actors have synced |
 //! | `waits` | who waits for whom, so that no ring of calls is closed |
 //!
@@ -16,6 +16,7 @@
 
 mod actor;
 mod mailbox;
+mod record;
 mod states;
 mod timers;
 mod waits;
@@ -28,8 +29,8 @@ use std::time::{Duration, Instant};
 use twinlet_host::Messages;
 use twinlet_host::messaging::{CallRet, Error, InstanceId, Sender};
 
-use actor::{Actor, Wanted};
-use mailbox::Event;
+use actor::Actor;
+use mailbox::{Content, Event};
 use states::States;
 use timers::{Due, Refused, Timers};
 use waits::Waits;
@@ -45,12 +46,20 @@ use crate::workers::{Lane, MAX_DEPTH, Turn, Workers};
 
 /// How long an actor with much in its mailbox keeps a worker before others have their turn.
 const SHARE: Duration = Duration::from_millis(10);
-/// When a timer finds a full mailbox, how long until it tries again.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// All actors.
 pub struct Actors {
     house: Arc<House>,
+}
+
+/// An actor that was there when it was looked for.
+pub struct Found(Arc<Actor>);
+
+impl Found {
+    /// The lane in which its events run.
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.0.lane
+    }
 }
 
 /// What all actors share.
@@ -99,7 +108,7 @@ impl Actors {
         let actor = present
             .entry(id.to_owned())
             .or_insert_with(|| Arc::new(Actor::new(function.id.clone(), house.workers.lane(1))));
-        actor.want(Wanted::Version(function.clone()));
+        actor.want_version(function.clone());
         let actor = actor.clone();
         drop(present);
         house.schedule(&actor);
@@ -111,7 +120,7 @@ impl Actors {
         match self.house.find(id.as_str()) {
             Some(actor) => {
                 let (done, _) = mpsc::channel();
-                actor.want(Wanted::Stopped { forget, done });
+                actor.want_stop(forget, done);
                 self.house.schedule(&actor);
             }
             None if forget => self.house.forget(id.as_str()),
@@ -133,17 +142,15 @@ impl Actors {
         }
     }
 
-    /// The lane in which an actor's events run, for whoever brings it a request.
-    pub fn lane(&self, id: &FunctionId) -> Option<Arc<Lane>> {
-        self.house.find(id.as_str()).map(|actor| actor.lane.clone())
+    /// An actor that is there, to bring it a request.
+    pub fn find(&self, id: &FunctionId) -> Option<Found> {
+        self.house.find(id.as_str()).map(Found)
     }
 
     /// Brings an actor the body of a request, on a worker that holds its lane.
-    pub fn request(&self, id: &FunctionId, body: &[u8], deadline: Instant) -> Result<CallRet, CallError> {
-        let gone = || CallError::Exhausted("the actor is not running".into());
-        let actor = self.house.find(id.as_str()).ok_or_else(gone)?;
-        let mark = actor.mailbox().mark();
-        actor.call(&self.house, (&self.house.src(""), body), (mark, 0, deadline))
+    pub fn request(&self, to: &Found, body: &[u8], deadline: Instant) -> Result<CallRet, CallError> {
+        let mark = to.0.mailbox().mark();
+        to.0.call(&self.house, (&self.house.src(""), body), (mark, 0, deadline))
     }
 
     /// Timers that are to come.
@@ -159,7 +166,7 @@ impl Actors {
         drop(present);
         let (done, ended) = mpsc::channel();
         for actor in &actors {
-            actor.want(Wanted::Stopped { forget: false, done: done.clone() });
+            actor.want_stop(false, done.clone());
             self.house.schedule(actor);
         }
         drop(done);
@@ -194,7 +201,7 @@ impl House {
 
     /// Puts an event into a mailbox, or gives it back where that is full.
     fn deliver(self: &Arc<Self>, actor: &Arc<Actor>, event: Event) -> Result<(), Event> {
-        actor.mailbox().push(event).inspect_err(|_| self.metrics.actor_event(&actor.id, "refused"))?;
+        actor.mailbox().push(event)?;
         self.schedule(actor);
         Ok(())
     }
@@ -209,35 +216,37 @@ impl House {
             }
             Due::Timer(timer) => timer,
         };
-        // Its target may be on its way still, as after a restart.
-        let Some(actor) = self.find(&timer.to) else { return self.timers.park(timer) };
-        let event = Event {
-            src: self.src(&timer.key.owner),
-            message: timer.message.clone(),
-            timer: Some(timer.key.clone()),
-        };
-        match self.deliver(&actor, event) {
-            Ok(()) => self.metrics.actor_event(&actor.id, "timer"),
-            Err(_) => self.timers.at(Instant::now() + AGAIN, Due::Timer(timer)),
+        let actor = self.find(&timer.to);
+        let event = Event { src: self.src(&timer.key.owner), content: Content::Timer(timer.clone()) };
+        match actor.map(|actor| (self.deliver(&actor, event), actor)) {
+            Some((Ok(()), actor)) => return self.metrics.actor_event(&actor.id, "timer"),
+            // Its target has no room, or is on its way still, as after a restart.
+            Some((Err(_), _)) | None => self.timers.park(timer.clone()),
+        }
+        // It may have come, or made room, in between, and then has nobody else to wake this timer.
+        if self.find(&timer.to).is_some_and(|actor| actor.mailbox().has_room()) {
+            self.timers.unpark(&timer.to);
         }
     }
 
-    /// After an actor's last event. It may be wanted again already; then it stays.
-    fn is_stopped(&self, actor: &Actor, forget: bool) {
+    /// After an actor's last event. With `stays`, or where it is wanted again by now, it does not go.
+    fn is_stopped(&self, actor: &Actor, dropped: Vec<Event>, forget: bool, stays: bool) {
         let id = actor.id.as_str();
-        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
-        if actor.closed.load(Ordering::Acquire) {
-            present.remove(id);
-        } else {
-            return;
+        if !dropped.is_empty() {
+            log::info!("actor {id}: {} messages were in its mailbox when it stopped", dropped.len());
         }
-        drop(present);
-        let left = actor.mailbox().clear();
-        if !left.is_empty() {
-            log::info!("actor {id}: {} messages were in its mailbox when it stopped", left.len());
+        for event in dropped {
+            if let Content::Timer(timer) = event.content {
+                // It was another's perhaps, and for whoever has this name next.
+                self.timers.park(timer);
+            }
         }
         if forget {
             self.forget(id);
+        }
+        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        if !stays && actor.wants_nothing() {
+            present.remove(id);
         }
     }
 
@@ -251,8 +260,11 @@ impl House {
 impl Messages for Actors {
     fn cast(&self, from: &Sender, to: &str, message: Vec<u8>) -> Result<(), Error> {
         let actor = self.house.find(to).ok_or_else(|| unknown(to))?;
-        let event = Event { src: self.house.src(&from.function_id), message, timer: None };
-        self.house.deliver(&actor, event).map_err(|_| Error::Full)
+        let event = Event { src: self.house.src(&from.function_id), content: Content::Cast(message) };
+        self.house.deliver(&actor, event).map_err(|_| {
+            self.house.metrics.actor_event(&actor.id, "refused");
+            Error::Full
+        })
     }
 
     fn call(&self, from: &Sender, to: &str, message: &[u8], deadline: Instant) -> CallRet {

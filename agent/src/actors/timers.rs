@@ -4,35 +4,17 @@
 //! Within one run of the agent the monotonic clock decides. On the disk stands the wall clock's time, which may be wrong
 //! after a restart: a timer then fires no later than its whole delay from now.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use super::record::{self, MAX_DELAY, Timer, TimerKey};
 use crate::store::{StoreError, Table};
 
 /// Timers that one function may have set.
 const MAX_TIMERS: usize = 1_024;
 /// Bytes of their messages.
 const MAX_BYTES: usize = 1 << 20;
-/// The longest delay; far enough for anything, near enough for every clock.
-const MAX_DELAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// Where a timer is on the disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TimerKey {
-    /// The function that set it.
-    pub(super) owner: String,
-    id: u64,
-}
-
-/// A message to come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Timer {
-    pub(super) key: TimerKey,
-    /// The function that it is for.
-    pub(super) to: String,
-    pub(super) message: Vec<u8>,
-}
 
 /// What the time has come for.
 #[derive(Clone)]
@@ -70,10 +52,10 @@ struct State {
     stopping: bool,
 }
 
-/// What one function has set.
+/// What one function has set, and is not over.
 #[derive(Default)]
 struct Share {
-    timers: usize,
+    ids: HashSet<u64>,
     bytes: usize,
 }
 
@@ -81,12 +63,12 @@ impl Timers {
     /// Begins with what is on the disk.
     pub(super) fn restore(table: Table) -> Result<Self, StoreError> {
         let mut state = State::default();
-        for (key, record) in table.scan(b"")? {
-            match read(&key, &record) {
+        for (key, value) in table.scan(b"")? {
+            match record::read(&key, &value) {
                 Some((timer, left)) => {
                     state.last_id = state.last_id.max(timer.key.id);
                     let share = state.shares.entry(timer.key.owner.clone()).or_default();
-                    share.timers += 1;
+                    share.ids.insert(timer.key.id);
                     share.bytes += timer.message.len();
                     state.insert(Instant::now() + left, Due::Timer(Arc::new(timer)));
                 }
@@ -113,16 +95,16 @@ impl Timers {
         state.last_id += 1;
         let id = state.last_id;
         let share = state.shares.entry(owner.to_owned()).or_default();
-        if share.timers >= MAX_TIMERS || share.bytes.saturating_add(message.len()) > MAX_BYTES {
+        if share.ids.len() >= MAX_TIMERS || share.bytes.saturating_add(message.len()) > MAX_BYTES {
             return Err(Refused::Full);
         }
-        share.timers += 1;
+        share.ids.insert(id);
         share.bytes += message.len();
         drop(state);
         let key = TimerKey { owner: owner.to_owned(), id };
         let timer = Timer { key, to: to.to_owned(), message };
-        if let Err(error) = self.table.commit(&[(&timer.key.bytes(), Some(&write(&timer, delay)))]) {
-            self.state().release(owner, timer.message.len());
+        if let Err(error) = self.table.commit(&[(&timer.key.bytes(), Some(&record::write(&timer, delay)))]) {
+            self.state().release(&timer);
             return Err(Refused::Store(error));
         }
         self.state().insert(due, Due::Timer(Arc::new(timer)));
@@ -130,29 +112,35 @@ impl Timers {
         Ok(())
     }
 
-    /// A timer's event is over; its message had so many bytes.
-    pub(super) fn over(&self, timer: &TimerKey, bytes: usize) {
-        self.state().release(&timer.owner, bytes);
-        if let Err(error) = self.table.remove_lazily(&timer.bytes()) {
-            log::warn!("removing a timer of {}: {error}; it may fire again after a restart", timer.owner);
+    /// A timer's event is over.
+    pub(super) fn over(&self, timer: &Timer) {
+        if !self.state().release(timer) {
+            return;
+        }
+        if let Err(error) = self.table.remove_lazily(&timer.key.bytes()) {
+            log::warn!("removing a timer of {}: {error}; it may fire again after a restart", timer.key.owner);
         }
     }
 
-    /// Has something come at a time.
-    pub(super) fn at(&self, time: Instant, due: Due) {
-        self.state().insert(time, due);
+    /// Has an actor looked after at a time.
+    pub(super) fn restart_at(&self, time: Instant, id: &str) {
+        self.state().insert(time, Due::Restart(id.to_owned()));
         self.changed.notify_one();
     }
 
-    /// Keeps a timer until its target is here.
+    /// Keeps a timer that is due until its target is here and has room; what was forgotten meanwhile stays so.
     pub(super) fn park(&self, timer: Arc<Timer>) {
-        self.state().parked.entry(timer.to.clone()).or_default().push(timer);
+        let mut state = self.state();
+        if state.knows(&timer) {
+            state.parked.entry(timer.to.clone()).or_default().push(timer);
+        }
     }
 
-    /// A function is here: what waits for it comes now.
+    /// A function is here, or has room again: what waits for it comes now.
     pub(super) fn unpark(&self, id: &str) {
         let mut state = self.state();
-        for timer in state.parked.remove(id).unwrap_or_default() {
+        let Some(timers) = state.parked.remove(id) else { return };
+        for timer in timers {
             state.insert(Instant::now(), Due::Timer(timer));
         }
         self.changed.notify_one();
@@ -169,7 +157,7 @@ impl Timers {
         state.parked.retain(|_, timers| !timers.is_empty());
         state.shares.remove(owner);
         drop(state);
-        let keys: Vec<_> = self.table.scan(&prefix(owner))?.into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<_> = self.table.scan(&record::prefix(owner))?.into_iter().map(|(key, _)| key).collect();
         if keys.is_empty() {
             return Ok(());
         }
@@ -184,7 +172,7 @@ impl Timers {
 
     /// Timers that are to come.
     pub(super) fn count(&self) -> usize {
-        self.state().shares.values().map(|share| share.timers).sum()
+        self.state().shares.values().map(|share| share.ids.len()).sum()
     }
 
     /// Waits for what is due next; none when the timers are stopped.
@@ -224,54 +212,22 @@ impl State {
         self.due.insert((time, self.last_order), due);
     }
 
-    fn release(&mut self, owner: &str, bytes: usize) {
-        if let Some(share) = self.shares.get_mut(owner) {
-            share.timers = share.timers.saturating_sub(1);
-            share.bytes = share.bytes.saturating_sub(bytes);
-            if share.timers == 0 {
-                self.shares.remove(owner);
-            }
+    fn knows(&self, timer: &Timer) -> bool {
+        self.shares.get(&timer.key.owner).is_some_and(|share| share.ids.contains(&timer.key.id))
+    }
+
+    /// Takes a timer out of its owner's share; false where it was not in it any more.
+    fn release(&mut self, timer: &Timer) -> bool {
+        let Some(share) = self.shares.get_mut(&timer.key.owner) else { return false };
+        if !share.ids.remove(&timer.key.id) {
+            return false;
         }
+        share.bytes = share.bytes.saturating_sub(timer.message.len());
+        if share.ids.is_empty() {
+            self.shares.remove(&timer.key.owner);
+        }
+        true
     }
-}
-
-impl TimerKey {
-    fn bytes(&self) -> Vec<u8> {
-        [&prefix(&self.owner)[..], &self.id.to_be_bytes()].concat()
-    }
-}
-
-/// No id holds a `/`.
-fn prefix(owner: &str) -> Vec<u8> {
-    [owner.as_bytes(), b"/"].concat()
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message.
-fn write(timer: &Timer, delay: Duration) -> Vec<u8> {
-    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    let due = unix_ms().saturating_add(delay);
-    let to_len = u8::try_from(timer.to.len()).unwrap_or(u8::MAX);
-    [&due.to_be_bytes()[..], &delay.to_be_bytes(), &[to_len], timer.to.as_bytes(), &timer.message].concat()
-}
-
-/// A timer, and how long until it fires.
-fn read(key: &[u8], record: &[u8]) -> Option<(Timer, Duration)> {
-    let slash = key.iter().position(|b| *b == b'/')?;
-    let owner = String::from_utf8(key.get(..slash)?.to_vec()).ok()?;
-    let id = u64::from_be_bytes(key.get(slash + 1..)?.try_into().ok()?);
-    let (due, rest) = record.split_first_chunk::<8>()?;
-    let (delay, rest) = rest.split_first_chunk::<8>()?;
-    let (to_len, rest) = rest.split_first()?;
-    let (to, message) = rest.split_at_checked(usize::from(*to_len))?;
-    let left = u64::from_be_bytes(*due).saturating_sub(unix_ms()).min(u64::from_be_bytes(*delay));
-    let to = String::from_utf8(to.to_vec()).ok()?;
-    let timer = Timer { key: TimerKey { owner, id }, to, message: message.to_vec() };
-    Some((timer, Duration::from_millis(left).min(MAX_DELAY)))
 }
 
 #[cfg(test)]
@@ -299,13 +255,13 @@ mod tests {
         for (ms, text) in [(700, "late"), (0, "now"), (10, "soon")] {
             assert!(timers.set("f", Duration::from_millis(ms), "g", text.into()).is_ok());
         }
-        timers.at(Instant::now() + Duration::from_millis(20), Due::Restart("f".into()));
+        timers.restart_at(Instant::now() + Duration::from_millis(20), "f");
         assert_eq!(texts(&timers, 4), ["now", "soon", "restart", "late"]);
         drop(timers);
         let timers = Timers::restore(table(&dir)).unwrap();
         assert_eq!(timers.count(), 3, "none is over until its event is");
         let Some(Due::Timer(first)) = timers.next() else { panic!("none is due") };
-        timers.over(&first.key, first.message.len());
+        timers.over(&first);
         assert_eq!(timers.count(), 2);
         timers.forget("f").unwrap();
         drop(timers);
@@ -322,16 +278,5 @@ mod tests {
         }
         assert!(matches!(timers.set("f", hour, "f", vec![0]), Err(Refused::Full)));
         assert!(timers.set("g", hour, "f", vec![0]).is_ok());
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_delays_a_timer_by_its_delay_at_most() {
-        let timer =
-            Timer { key: TimerKey { owner: "f".into(), id: 7 }, to: "g".into(), message: b"m".to_vec() };
-        let mut record = write(&timer, Duration::from_secs(5));
-        record[..8].copy_from_slice(&u64::MAX.to_be_bytes());
-        let (read, left) = super::read(&timer.key.bytes(), &record).unwrap();
-        assert_eq!((read, left), (timer, Duration::from_secs(5)));
-        assert!(super::read(b"f", b"").is_none() && super::read(b"f/12345678", b"short").is_none());
     }
 }

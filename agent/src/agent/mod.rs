@@ -240,24 +240,24 @@ impl Agent {
     pub fn stop(mut self) -> bool {
         notify::stopping();
         let deadline = Instant::now() + self.shutdown_timeout;
+        // A client that is slow must leave time for the actors' last events.
+        let of_doors = deadline - self.shutdown_timeout / 4;
         self.stop_doors.send_replace(true);
         let mut whole = match self.public.take() {
             Some(public) => {
-                let ended = async { tokio::time::timeout_at(deadline.into(), public).await };
+                let ended = async { tokio::time::timeout_at(of_doors.into(), public).await };
                 self.net.handle().block_on(ended).is_ok()
             }
             None => true,
         };
         for local in std::mem::take(&mut self.local) {
-            local.close_by(deadline);
+            local.close_by(of_doors);
         }
-        if !self.actors.stop(deadline) {
-            log::warn!("some actors did not end in time");
-        }
+        whole &= self.actors.stop(deadline);
         whole &= self.workers.stop(deadline);
         if !whole {
             log::warn!(
-                "some requests did not end within {} s and are cut off",
+                "some requests or actors did not end within {} s and are cut off",
                 self.shutdown_timeout.as_secs()
             );
         }

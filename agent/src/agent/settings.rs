@@ -13,9 +13,12 @@ use crate::hub::Connection;
 use crate::metrics::Metrics;
 use crate::mqtt::Counters;
 use crate::outbox::Outbox;
+use crate::process;
 
 /// How often the broker's counters are copied to the metrics.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that the outbox must have held for it to be worth giving memory back once it is empty.
+const WORTH_GIVING_BACK: usize = 256 << 10;
 
 /// Where changed settings are told.
 pub struct Live {
@@ -83,6 +86,8 @@ pub(super) async fn count_hub(
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
 ) {
+    // At most, since the outbox was empty.
+    let mut held = 0;
     loop {
         let is_up = matches!(*connection.borrow_and_update(), Connection::Up { .. });
         metrics.mqtt_connected.set(i64::from(is_up));
@@ -91,10 +96,20 @@ pub(super) async fn count_hub(
         metrics.outbox_bytes.set(i64::try_from(counts.bytes).unwrap_or(i64::MAX));
         metrics.set_outbox_lost("full", counts.dropped);
         metrics.set_outbox_lost("damaged", counts.lost);
-        if outbox.wants_tidying() {
+        held = held.max(counts.bytes);
+        let drained = counts.bytes == 0 && held > WORTH_GIVING_BACK;
+        if drained || outbox.wants_tidying() {
             let outbox = outbox.clone();
             // It waits for the disk, which this thread must not.
-            tokio::task::spawn_blocking(move || outbox.tidy());
+            tokio::task::spawn_blocking(move || {
+                outbox.tidy();
+                if drained {
+                    process::give_memory_back();
+                }
+            });
+        }
+        if drained {
+            held = 0;
         }
         for (event, total) in [
             ("connect", counters.connects.load(Relaxed)),

@@ -10,7 +10,7 @@ use super::answer::{Answer, Failure};
 use super::body::Outgoing;
 use super::proxy::{self, Shared};
 use super::{Incoming, Reply, Service, to_guest};
-use crate::actors::Actors;
+use crate::actors::{Actors, Found};
 use crate::desired::AttachPoint;
 use crate::engine::Answerer;
 use crate::metrics::Outcome;
@@ -24,22 +24,27 @@ type Params = Vec<(String, String)>;
 /// What answers a request.
 pub(super) struct Target {
     pub(super) function: Arc<Function>,
-    /// Where it is called: the function's own, or that of its actor.
-    pub(super) lane: Arc<Lane>,
+    /// Where its actor answers.
+    actor: Option<Found>,
     params: Params,
 }
 
 impl Target {
     pub(super) fn new(function: Arc<Function>, params: Params, actors: &Actors) -> Result<Self, Failure> {
-        let lane = match function.exports().answerer() {
-            Answerer::Http | Answerer::WasiHttp => function.lane.clone(),
+        let actor = match function.exports().answerer() {
+            Answerer::Http | Answerer::WasiHttp => None,
             Answerer::Actor => {
-                actors.lane(&function.id).ok_or(Failure::Busy("the actor is not ready yet"))?
+                Some(actors.find(&function.id).ok_or(Failure::Busy("the actor is not ready yet"))?)
             }
             // A route to what is middleware and nothing else.
             Answerer::None => return Err(Failure::UnknownFunction),
         };
-        Ok(Self { function, lane, params })
+        Ok(Self { function, actor, params })
+    }
+
+    /// Where it is called: in the function's own lane, or in that of its actor.
+    pub(super) fn lane(&self) -> &Arc<Lane> {
+        self.actor.as_ref().map_or(&self.function.lane, Found::lane)
     }
 }
 
@@ -47,8 +52,6 @@ impl Target {
 pub(super) struct Exchange<'a> {
     pub(super) service: &'a Service,
     pub(super) snapshot: &'a Snapshot,
-    /// The lane that this worker works for.
-    pub(super) lane: &'a Arc<Lane>,
     /// When the request was accepted.
     pub(super) began: Instant,
     /// When its client is answered at the latest.
@@ -83,7 +86,8 @@ impl Exchange<'_> {
         if let Some(answer) = answer {
             reply.send(Outgoing::Whole(answer));
         }
-        if let Some(function) = function {
+        // Not by whoever was refused: that is no worker.
+        if let Some(function) = function.filter(|_| turn != Turn::Refused) {
             function.refill();
         }
     }
@@ -105,16 +109,24 @@ impl Exchange<'_> {
         reply: &Shared,
     ) -> Option<Answer> {
         let path = request.path.clone();
-        let answered = match self.before(&path, request) {
+        let answered = match turn {
+            Turn::Run => self.before(&path, request),
+            _ => Err(Failure::Timeout),
+        };
+        let answered = match answered {
             Err(failure) => Err(failure),
             // A middleware has answered; what is behind it never learns of the request.
             Ok(Some(answer)) => return Some(answer),
-            Ok(None) => target.and_then(|target| self.answer_guarded(turn, &target, request, reply)),
+            Ok(None) => target.and_then(|target| self.answer_guarded(&target, request, reply)),
         };
+        // Whoever comes after the function needs its place no more. This lane has room for all.
+        self.service.workers.go_over(&self.service.aside, self.deadline);
         match answered
             .and_then(|answer| answer.map(|a| self.after(&path, a, &request.request_id)).transpose())
         {
             Ok(answer) => answer,
+            // A response that broke off is past mending.
+            Err(_) if reply.is_sent() => None,
             Err(failure) => {
                 let answer = failure.answer(&request.request_id);
                 Some(self.on_failure(&path, &failure, request, answer))
@@ -139,26 +151,30 @@ impl Exchange<'_> {
         }
         let mut request = to_guest(incoming)?;
         request.params.clone_from(&target.params);
-        self.counted(turn, &target.function, &id, || self.invoke(&target.function, &request).map(Some))
+        self.counted(turn, &target.function, &id, || self.invoke(target, &request).map(Some))
     }
 
     /// Has the target answer what middleware has seen, and perhaps will.
     fn answer_guarded(
         &self,
-        turn: Turn,
         target: &Target,
         request: &mut Request,
         reply: &Shared,
     ) -> Result<Option<Answer>, Failure> {
         let function = &target.function;
         request.params.clone_from(&target.params);
+        if !self.service.workers.go_over(target.lane(), self.deadline) {
+            let busy = || Err(CallError::Exhausted("all its instances are busy".into()));
+            return self.counted(Turn::Run, function, &request.request_id, busy);
+        }
         if function.exports().answerer() != Answerer::WasiHttp {
-            return self
-                .counted(turn, function, &request.request_id, || self.invoke(function, request).map(Some));
+            return self.counted(Turn::Run, function, &request.request_id, || {
+                self.invoke(target, request).map(Some)
+            });
         }
         let for_proxy = proxy::request_from(request)?;
         let nobody_after = self.links(AttachPoint::Response, &request.path).is_empty();
-        self.counted(turn, function, &request.request_id, || match nobody_after {
+        self.counted(Turn::Run, function, &request.request_id, || match nobody_after {
             true => self.stream(function, for_proxy, reply).map(|()| None),
             false => self.collect(function, for_proxy).map(Some),
         })
@@ -190,12 +206,17 @@ impl Exchange<'_> {
     }
 
     /// What a function that takes whole requests answers.
-    fn invoke(&self, function: &Function, request: &Request) -> Result<Answer, CallError> {
-        if function.exports().answerer() != Answerer::Actor {
-            let response = function.handle(request, self.deadline)?;
+    fn invoke(&self, target: &Target, request: &Request) -> Result<Answer, CallError> {
+        let Some(actor) = &target.actor else {
+            let response = target.function.handle(request, self.deadline)?;
             return Answer::from_guest(response).map_err(CallError::Guest);
+        };
+        let answer = self.service.actors.request(actor, &request.body, self.deadline)?;
+        // What it has begun it ends, but the client has waited for long enough.
+        if Instant::now() >= self.deadline {
+            return Err(CallError::Timeout(target.function.spec.max_execution));
         }
-        match self.service.actors.request(&function.id, &request.body, self.deadline)? {
+        match answer {
             CallRet::Noreply => Ok(Answer { status: 204, headers: Vec::new(), body: Vec::new() }),
             CallRet::Reply(body) => Ok(Answer::new(200, "application/octet-stream", body)),
             CallRet::Err => Err(CallError::Guest("handle-call answered `err`".into())),

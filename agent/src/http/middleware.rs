@@ -1,14 +1,13 @@
 //! The middleware of one request: each called on this worker, in the lane of its function, and what it says applied.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use twinlet_host::bindings::twinlet::device::middleware_types::{Action, Failure as Told, Modification};
 use twinlet_host::bindings::twinlet::device::types::{Request, Response};
 
-use super::HOP_BY_HOP;
 use super::answer::{Answer, Failure};
 use super::exchange::Exchange;
+use super::{HOP_BY_HOP, ON_ERROR_TIME};
 use crate::chains::Link;
 use crate::desired::{AttachPoint, FunctionId, OnFailure};
 use crate::pool::{CallError, Function};
@@ -114,16 +113,14 @@ impl Exchange<'_> {
         if !function.exports().attaches(point) {
             return Err(CallError::Guest(format!("it does not export twinlet:device/{point}@0.1.0")));
         }
-        let deadline = self.deadline.min(Instant::now() + function.spec.max_execution);
-        // A function that is its own middleware has its place already.
-        let at_home = Arc::ptr_eq(&function.lane, self.lane);
-        let visit = match at_home {
-            true => None,
-            false => {
-                let visit = self.service.workers.visit(&function.lane, deadline);
-                Some(visit.ok_or_else(|| busy("all its instances are busy"))?)
-            }
+        let now = Instant::now();
+        let own = now + function.spec.max_execution;
+        let deadline = match point {
+            AttachPoint::Error => own.min(self.deadline.max(now) + ON_ERROR_TIME),
+            _ => own.min(self.deadline),
         };
+        let visit = self.service.workers.visit(&function.lane, deadline);
+        let visit = visit.ok_or_else(|| busy("all its instances are busy"))?;
         let action = call(function, deadline);
         drop(visit);
         function.refill();
@@ -138,7 +135,13 @@ impl Exchange<'_> {
         point: AttachPoint,
         done: Result<Said, CallError>,
     ) -> Result<Said, Failure> {
-        let count = |outcome| self.service.metrics.middleware(id, point.as_str(), outcome);
+        let known = self.snapshot.functions.get(id);
+        let count = |outcome| {
+            // What no function has would stay for good.
+            if known.is_some() {
+                self.service.metrics.middleware(id, point.as_str(), outcome);
+            }
+        };
         let error = match done {
             Ok(said) => {
                 count(match said {
@@ -153,11 +156,11 @@ impl Exchange<'_> {
         let open = on_failure == OnFailure::Open;
         count(if open { "failed_open" } else { "failed_closed" });
         self.service.board.invocation_failed(id, &format!("{point}: {error}"));
-        let function = self.snapshot.functions.get(id).and_then(Option::as_ref);
-        let level = match function {
-            Some(function) if !function.may_complain() => log::Level::Debug,
-            _ => log::Level::Warn,
+        let may_complain = match known {
+            Some(Some(function)) => function.may_complain(),
+            _ => self.service.may_complain(),
         };
+        let level = if may_complain { log::Level::Warn } else { log::Level::Debug };
         let then = if open { "passed over" } else { "the request fails" };
         log::log!(level, "middleware {id}, {point}: {error}; {then}");
         if open { Ok(Said::Continue) } else { Err(Failure::from(&error)) }

@@ -24,10 +24,11 @@ mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use twinlet_host::bindings::twinlet::device::types::Request;
+use twinlet_host::bucket::Bucket;
 
 pub use answer::Answer;
 use answer::Failure;
@@ -36,6 +37,7 @@ use exchange::{Exchange, Target};
 
 use crate::actors::Actors;
 use crate::board::Board;
+use crate::desired::AttachPoint;
 #[cfg(feature = "public-door")]
 use crate::engine::Answerer;
 use crate::metrics::Metrics;
@@ -62,6 +64,10 @@ const HOP_BY_HOP: &[&str] = &[
 const MAX_WHOLE_BYTES: usize = 8 << 20;
 /// Requests at once that meet middleware and no function.
 const MAX_GUARDS: u32 = 2;
+/// Failures of middleware that is not there that are logged at once, and then a second.
+const COMPLAINTS: (u32, u32) = (10, 1);
+/// The time that middleware on errors has, whatever is left of the request's.
+const ON_ERROR_TIME: Duration = Duration::from_millis(250);
 /// The time that these have.
 const GUARDS_TIME: Duration = Duration::from_secs(5);
 /// The longest `x-request-id` that is taken over from a client.
@@ -98,6 +104,10 @@ pub struct Service {
     board: Arc<Board>,
     /// Of requests that meet middleware and no function.
     guards: Arc<Lane>,
+    /// Of requests that have been answered and meet middleware.
+    aside: Arc<Lane>,
+    /// For failures of middleware that is not there.
+    complaints: Mutex<Bucket>,
 }
 
 impl Service {
@@ -109,8 +119,9 @@ impl Service {
         metrics: Arc<Metrics>,
         board: Arc<Board>,
     ) -> Self {
-        let guards = workers.lane(MAX_GUARDS);
-        Self { serving, workers, actors, metrics, board, guards }
+        let (guards, aside) = (workers.lane(MAX_GUARDS), workers.aside());
+        let complaints = Mutex::new(Bucket::new(COMPLAINTS.0, COMPLAINTS.1, Instant::now()));
+        Self { serving, workers, actors, metrics, board, guards, aside, complaints }
     }
 
     /// Answers a request: at once where no function is called, else from a worker. Never blocks. Returns by when the
@@ -123,6 +134,11 @@ impl Service {
             }
             None => self.call(incoming, reply),
         }
+    }
+
+    /// Whether another failure of middleware that is not there may be logged.
+    fn may_complain(&self) -> bool {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
     }
 
     /// What a door does with every answer before it writes it: it is counted, and carries the request's id.
@@ -184,7 +200,9 @@ impl Service {
         let guarded = !snapshot.chains.leave_alone(&incoming.path);
         let target = self.target(&snapshot, &incoming);
         let (lane, max_execution) = match &target {
-            Ok(target) => (target.lane.clone(), target.function.spec.max_execution),
+            // Middleware is called before a place of the function is taken: both may be wanted by others.
+            Ok(target) if guarded => (target.function.front.clone(), target.function.spec.max_execution),
+            Ok(target) => (target.lane().clone(), target.function.spec.max_execution),
             Err(failure) if !guarded => {
                 reply(Outgoing::Whole(failure.answer(&incoming.request_id)));
                 return None;
@@ -195,14 +213,14 @@ impl Service {
         let began = Instant::now();
         let deadline = began + max_execution;
         let service = self.clone();
-        let on_lane = lane.clone();
+        let on_errors = !snapshot.chains.of(AttachPoint::Error, &incoming.path).is_empty();
         let work = Box::new(move |turn| {
-            let exchange =
-                Exchange { service: &service, snapshot: &snapshot, lane: &on_lane, began, deadline };
+            let exchange = Exchange { service: &service, snapshot: &snapshot, began, deadline };
             exchange.run(turn, target, incoming, guarded, reply);
         });
         self.workers.submit(&lane, deadline, work);
-        Some(deadline)
+        // Past the deadline there is still something to say.
+        Some(if on_errors { deadline + ON_ERROR_TIME } else { deadline })
     }
 
     /// What answers a request, or why nothing does.

@@ -26,6 +26,11 @@ impl Shared {
         Self(Arc::new(Mutex::new(Some(reply))))
     }
 
+    /// Whether someone has answered.
+    pub(super) fn is_sent(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     /// Answers, unless someone has already.
     pub(super) fn send(&self, answer: Outgoing) {
         let reply = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -4,19 +4,18 @@
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
 //! when it does; every other label of ours has a fixed set of values, and a function has at most 64 series of its own.
 
+mod function;
 mod guests;
 mod totals;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::desired::FunctionId;
+pub use function::{FunctionMetrics, Outcome};
 use guests::Guests;
 use totals::Totals;
 
@@ -25,19 +24,6 @@ const BUCKETS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
-
-/// How an invocation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The function answered, whatever its status.
-    Ok,
-    /// It trapped, returned an error or could not be started.
-    Error,
-    /// Its deadline passed.
-    Timeout,
-    /// It was not begun, for want of a free place.
-    Rejected,
-}
 
 /// Which messages from the hub, and what became of them; the labels of `twinlet_messages_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,19 +65,6 @@ pub struct Metrics {
     actors: IntCounterVec,
     middleware: IntCounterVec,
     resident_bytes: IntGauge,
-}
-
-/// One function's series, looked up once.
-#[derive(Clone)]
-pub struct FunctionMetrics {
-    all: Arc<Metrics>,
-    ok: IntCounter,
-    error: IntCounter,
-    timeout: IntCounter,
-    rejected: IntCounter,
-    duration: Histogram,
-    /// Instances that exist.
-    pub instances: IntGauge,
 }
 
 impl Metrics {
@@ -299,28 +272,6 @@ impl Metrics {
     }
 }
 
-impl FunctionMetrics {
-    /// Counts one invocation and how long it took.
-    pub fn invoked(&self, outcome: Outcome, took: Duration) {
-        let counter = match outcome {
-            Outcome::Ok => &self.ok,
-            Outcome::Error => &self.error,
-            Outcome::Timeout => &self.timeout,
-            Outcome::Rejected => &self.rejected,
-        };
-        counter.inc();
-        self.duration.observe(took.as_secs_f64());
-        let totals = &self.all.totals;
-        totals.invocations.inc();
-        if outcome != Outcome::Ok {
-            totals.errors.inc();
-        }
-        totals.hits.inc();
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        totals.nanoseconds.fetch_add(took, Ordering::Relaxed);
-    }
-}
-
 fn register<M: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: M,
@@ -338,6 +289,7 @@ fn whole(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn page(metrics: &Metrics) -> String {
         let page = metrics.render(1).unwrap_or_else(|e| panic!("{e}"));

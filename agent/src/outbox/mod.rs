@@ -72,20 +72,14 @@ impl Outbox {
     pub fn after(&self, last: Option<u64>) -> Option<Entry> {
         let mut state = self.state();
         loop {
-            let read = self.oldest(&mut state, last.unwrap_or(0)).and_then(|place| {
-                let Some(place) = place else { return Ok(None) };
-                let payload = self.table.get(&place.key());
-                Ok(Some((place, payload)))
-            });
-            let (place, payload) = match read {
-                Ok(Some(read)) => read,
-                Ok(None) => return None,
+            let place = match self.oldest(&mut state, last.unwrap_or(0)) {
+                Ok(place) => place?,
                 Err(error) => {
                     log::error!("reading the outbox: {error}");
                     return None;
                 }
             };
-            match payload {
+            match self.table.get(&place.key()) {
                 Ok(Some(payload)) => {
                     let entry = Entry { id: place.id, function_id: place.function.clone(), payload };
                     state.handed.insert(place.id, place);

@@ -1,6 +1,7 @@
 //! The outbox on a real store: order, room, restarts and damage.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use twinlet_host::TelemetrySink;
 use twinlet_host::telemetry::Error;
@@ -170,6 +171,37 @@ fn damaged_and_missing_messages_are_counted_and_the_others_come() -> Outcome {
 }
 
 #[test]
+fn a_message_that_the_disk_does_not_keep_is_not_taken() -> Outcome {
+    static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+    static FAILING: AtomicU64 = AtomicU64::new(u64::MAX);
+    // `FREE`, but for one question.
+    let free = |_: &std::path::Path| match FAILING.fetch_sub(1, Relaxed) {
+        0 => Ok(0),
+        _ => Ok(FREE.load(Relaxed)),
+    };
+    let dir = tempfile::tempdir()?;
+    let store = Store::with_space(dir.path(), free)?;
+    let outbox = Outbox::open(&store, 2 * TEN)?;
+    send(&outbox, "a", 1);
+    send(&outbox, "a", 2);
+    FREE.store(0, Relaxed);
+    let refused = outbox.send("a", b"0000000003".to_vec());
+    assert!(matches!(&refused, Err(Error::Storage(why)) if why.contains("full")), "{refused:?}");
+    FREE.store(u64::MAX, Relaxed);
+    let counts = Counts { messages: 2, bytes: 2 * TEN, refused: 1, ..Counts::default() };
+    assert_eq!(outbox.counts(), counts, "no room was made for what was not taken");
+    assert_eq!(waiting(&outbox), owned(&[("a", 1), ("a", 2)]));
+
+    // It is written, and then can not be made durable.
+    FAILING.store(1, Relaxed);
+    assert!(matches!(outbox.send("b", b"0000000004".to_vec()), Err(Error::Storage(_))));
+    assert_eq!(waiting(&outbox), owned(&[("a", 2)]));
+    assert_eq!((outbox.counts().messages, outbox.counts().refused), (1, 2));
+    assert_eq!(send(&outbox, "b", 5), 2, "its number is not used again");
+    Ok(())
+}
+
+#[test]
 fn only_so_many_functions_are_remembered() -> Outcome {
     let dir = tempfile::tempdir()?;
     let (store, outbox) = opened(&dir, 100_000);
@@ -210,4 +242,48 @@ fn many_threads_messages_keep_each_function_s_order() {
             waiting(&outbox).into_iter().filter(|(f, _)| f == function).map(|(_, n)| n).collect();
         assert_eq!(of_it, (1..=40).collect::<Vec<u64>>());
     }
+}
+
+/// Not a test: prints what a full outbox costs in memory, while it fills and after a restart.
+#[test]
+#[allow(clippy::print_stdout)]
+#[ignore = "a measurement; run it alone by name with --ignored --nocapture, and with sled optimised"]
+fn memory_of_a_full_outbox() -> Outcome {
+    let pss = || -> Result<u64, Box<dyn std::error::Error>> {
+        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+    };
+    let (max_bytes, length) = (8 << 20, 100);
+    let dir = tempfile::tempdir()?;
+    let (store, outbox) = opened(&dir, max_bytes);
+    let empty = pss()?;
+    std::thread::scope(|scope| {
+        for function in ["a", "b", "c", "d"] {
+            let outbox = &outbox;
+            scope.spawn(move || {
+                while outbox.counts().dropped < 100 {
+                    assert!(outbox.send(function, vec![b'x'; length]).is_ok());
+                }
+            });
+        }
+    });
+    let (full, messages) = (pss()?, outbox.counts().messages);
+    drop((store, outbox));
+    let began = Instant::now();
+    let (_store, outbox) = opened(&dir, max_bytes);
+    let (took, reopened) = (began.elapsed(), pss()?);
+    assert_eq!(outbox.counts().messages, messages);
+    println!(
+        "{messages} messages of {length} bytes: {empty} kB when empty, {full} kB when full; opened again in {took:?} \
+         with {reopened} kB"
+    );
+    let began = Instant::now();
+    let mut last = None;
+    while let Some(entry) = outbox.after(last) {
+        last = Some(entry.id);
+        outbox.acknowledge(entry.id);
+    }
+    println!("read and removed in {:?}, then {} kB", began.elapsed(), pss()?);
+    Ok(())
 }

@@ -72,8 +72,7 @@ impl Instance {
     }
 
     pub(super) fn handle(&mut self, request: &Request) -> wasmtime::Result<Result<Response, String>> {
-        let answer = exported(self.handlers.http.as_ref())?.call_handle(&mut self.store, request)?;
-        Ok(answer.map_err(String::from))
+        exported(self.handlers.http.as_ref())?.call_handle(&mut self.store, request)
     }
 
     /// Has a component of `wasi:http` answer; false where it did not.

@@ -64,6 +64,8 @@ pub struct Function {
     pub spec: FunctionSpec,
     /// Its share of the workers.
     pub lane: Arc<Lane>,
+    /// The share of what goes before it.
+    pub front: Arc<Lane>,
     /// Its series.
     pub metrics: FunctionMetrics,
     runtime: Arc<Runtime>,
@@ -86,13 +88,13 @@ impl Function {
         runtime: Arc<Runtime>,
         linked: Linked,
         environment: Environment,
-        lane: Arc<Lane>,
+        (lane, front): (Arc<Lane>, Arc<Lane>),
         metrics: FunctionMetrics,
     ) -> Self {
         let environment = Arc::new(environment);
         let (hot, alive, retired) = (Mutex::default(), Arc::default(), AtomicBool::new(false));
         let complaints = Mutex::new(Bucket::new(COMPLAINTS.0, COMPLAINTS.1, Instant::now()));
-        Self { id, spec, lane, metrics, runtime, environment, linked, hot, alive, retired, complaints }
+        Self { id, spec, lane, front, metrics, runtime, environment, linked, hot, alive, retired, complaints }
     }
 
     /// What it exports of what the agent calls.

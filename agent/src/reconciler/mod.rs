@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::backoff;
 use crate::board::Board;
 use crate::chains::Chains;
 use crate::desired::{Desired, FunctionId, FunctionSpec};
@@ -29,6 +30,8 @@ use state::{Failure, Item, State};
 
 /// How often idle instances and space on the disk are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// After a function went, until what it kept is looked for once more.
+const SWEEP_AFTER: Duration = Duration::from_secs(30);
 /// The first wait before a failed preparation is tried again; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest.
@@ -69,7 +72,7 @@ impl Reconciler {
                 log::info!("a newer desired state came; the work on version {} ends here", wanted.version);
                 continue;
             }
-            self.keep_house(&wanted, &state, &desired);
+            self.keep_house(&wanted, &mut state, &desired);
             let wait = self.wait(&state);
             let changed =
                 self.runtime.block_on(async { tokio::time::timeout(wait, desired.changed()).await });
@@ -192,6 +195,8 @@ impl Reconciler {
         let item = state.functions.entry(id.clone()).or_default();
         item.failed = None;
         let before = item.serving.replace(function.clone());
+        // An actor that crashes at once says so after this.
+        self.board.running(id, version, tries);
         if function.exports().is_actor() {
             self.preparer.actors.deploy(&function);
         } else {
@@ -203,7 +208,6 @@ impl Reconciler {
             // Its last callers hold it until they are done.
             before.retire();
         }
-        self.board.running(id, version, tries);
     }
 
     fn note_failure(
@@ -214,7 +218,7 @@ impl Reconciler {
     ) {
         let tries = state.tries(id, spec);
         let item = state.functions.entry(id.clone()).or_default();
-        let wait = retry.then(|| back_off(tries));
+        let wait = retry.then(|| backoff::wait(FIRST_RETRY, LONGEST_RETRY, tries));
         let mut then = match wait {
             Some(wait) => format!("next try in {:.1} s", wait.as_secs_f32()),
             None => "not tried again until it changes".into(),
@@ -254,7 +258,8 @@ impl Reconciler {
             f.as_ref().is_some_and(|function| function.exports().answerer() == Answerer::WasiHttp)
         };
         let any_streams = functions.values().any(streams);
-        let chains = Arc::new(Chains::new(&wanted.middleware));
+        state.middleware = state.middleware_for(wanted);
+        let chains = Arc::new(Chains::new(&state.middleware));
         self.serving.store(Arc::new(Snapshot {
             routes: state.table.clone(),
             chains,
@@ -268,6 +273,10 @@ impl Reconciler {
         let mut served = state.routes.iter().filter(|(_, route)| route.function_id == *id);
         if served.any(|(route_id, route)| wanted.routes.get(route_id) != Some(route)) {
             log::debug!("function {id}: stays until a route's new target is ready");
+            return;
+        }
+        if state.middleware.iter().any(|(_, spec)| spec.function_id == *id) {
+            log::debug!("function {id}: stays until what it guards is replaced");
             return;
         }
         if let Some(Item { serving: Some(function), .. }) = state.functions.remove(id) {
@@ -287,12 +296,13 @@ impl Reconciler {
         if let Err(error) = self.preparer.keyvalue.forget(id) {
             log::warn!("function {id}: forgetting its values: {error}");
         }
+        state.sweep = Some(Instant::now() + SWEEP_AFTER);
         self.metrics.forget_function(id);
         log::info!("function {id}: stopped, no longer wanted");
     }
 
     /// Says what became of the desired state as a whole.
-    fn settle(&self, wanted: &Desired, state: &mut State) {
+    fn settle(&self, wanted: &Desired, state: &State) {
         if *wanted == Desired::default() {
             // Nothing was asked for yet, and the board says so.
             return;
@@ -300,10 +310,6 @@ impl Reconciler {
         let known = |id: &_| wanted.functions.contains_key(id) || state.functions.contains_key(id);
         for gone in self.board.keep_only(known) {
             self.metrics.forget_function(&gone);
-        }
-        if !std::mem::replace(&mut state.swept, true) {
-            // Functions that were taken away while the agent was not running, or whose end was not seen through.
-            self.preparer.forget_all_but(|id| wanted.functions.contains_key(id));
         }
         let failures: Vec<String> = state
             .functions
@@ -319,7 +325,7 @@ impl Reconciler {
         self.board.settle(wanted.version, status);
     }
 
-    fn keep_house(&self, wanted: &Desired, state: &State, newer: &watch::Receiver<Arc<Desired>>) {
+    fn keep_house(&self, wanted: &Desired, state: &mut State, newer: &watch::Receiver<Arc<Desired>>) {
         let given_up = || {
             self.tick();
             newer.has_changed().unwrap_or(true)
@@ -332,6 +338,10 @@ impl Reconciler {
             {
                 log::warn!("function {}: starting another instance: {error}", function.id);
             }
+        }
+        if *wanted != Desired::default() && state.sweep.take_if(|at| *at <= now).is_some() {
+            self.preparer
+                .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
         }
         let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
         keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
@@ -356,26 +366,5 @@ impl Reconciler {
         let now = Instant::now();
         let retries = state.functions.values().filter_map(|item| item.failed.as_ref()?.again);
         retries.map(|at| at.saturating_duration_since(now)).min().unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING)
-    }
-}
-
-/// Doubles with each try, up to five minutes, and takes a random part of the second half, so that a fleet that failed
-/// together does not come back together.
-fn back_off(tries: u32) -> Duration {
-    let full = FIRST_RETRY.saturating_mul(1 << tries.min(16)).min(LONGEST_RETRY);
-    full.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retries_slow_down_but_never_stop() {
-        for tries in 0..100 {
-            let wait = back_off(tries);
-            let full = Duration::from_secs(1 << tries.min(16)).min(LONGEST_RETRY);
-            assert!(wait >= full / 2 && wait <= full, "{tries}: {wait:?}");
-        }
     }
 }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::desired::{FunctionId, FunctionSpec, RouteId, RouteSpec};
+use crate::desired::{Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, RouteId, RouteSpec};
 use crate::plan::{Actual, Retry};
 use crate::pool::Function;
 use crate::routes::RouteTable;
 
 /// What is so, between two looks at desired state.
-#[derive(Default)]
 pub(super) struct State {
     /// Whether all that is on the device was made ready once.
     pub(super) applied: bool,
@@ -18,8 +17,25 @@ pub(super) struct State {
     /// The routes that are served.
     pub(super) routes: BTreeMap<RouteId, RouteSpec>,
     pub(super) table: Arc<RouteTable>,
-    /// Whether what functions kept that are no longer wanted was swept out.
-    pub(super) swept: bool,
+    /// The middleware that is called.
+    pub(super) middleware: Vec<(MiddlewareId, MiddlewareSpec)>,
+    /// When what functions kept that are no longer wanted is swept out: some time after the last of them went, since its
+    /// last events may have kept something more.
+    pub(super) sweep: Option<Instant>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            applied: false,
+            functions: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            table: Arc::default(),
+            middleware: Vec::new(),
+            // Functions may have been taken away while the agent was not running.
+            sweep: Some(Instant::now()),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -51,6 +67,24 @@ impl Item {
 }
 
 impl State {
+    /// Whether every function serves as it is wanted.
+    pub(super) fn is_as_wanted(&self, wanted: &Desired) -> bool {
+        wanted.functions.iter().all(|(id, spec)| {
+            let serving = self.functions.get(id).and_then(|item| item.serving.as_ref());
+            serving.is_some_and(|function| function.spec == *spec)
+        })
+    }
+
+    /// The middleware to call: what is wanted, and as long as something else serves still, what guarded that.
+    pub(super) fn middleware_for(&self, wanted: &Desired) -> Vec<(MiddlewareId, MiddlewareSpec)> {
+        let mut all: Vec<_> = wanted.middleware.iter().map(|(id, spec)| (id.clone(), spec.clone())).collect();
+        if !self.is_as_wanted(wanted) {
+            let before = self.middleware.iter().filter(|old| !all.contains(old)).cloned().collect::<Vec<_>>();
+            all.extend(before);
+        }
+        all
+    }
+
     /// How often this very specification has failed.
     pub(super) fn tries(&self, id: &FunctionId, spec: &FunctionSpec) -> u32 {
         let failed = self.functions.get(id).and_then(|item| item.failed.as_ref());

@@ -2,16 +2,18 @@
 //! with all others who did, by one `fsync`. Knows nothing of what was written.
 
 use std::fs::File;
-use std::path::Path;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::StoreError;
+use super::space::Space;
+use super::{RESERVE_OF_ALL, StoreError};
 
 /// Takes turns at the disk.
 pub(super) struct Committer {
     db: sled::Db,
     /// A second handle to sled's file: sled's `flush` alone does not reach the disk.
     file: File,
+    space: Arc<Space>,
     turn: Mutex<Turn>,
     ended: Condvar,
 }
@@ -38,12 +40,12 @@ pub struct Pending {
 }
 
 impl Committer {
-    /// For the database in `dir`, which holds nothing yet that waits.
-    pub(super) fn new(db: sled::Db, dir: &Path) -> Result<Self, StoreError> {
+    /// For a database that holds nothing yet that waits.
+    pub(super) fn new(db: sled::Db, space: Arc<Space>) -> Result<Self, StoreError> {
         // The name of a new file has to be durable as well.
-        File::open(dir)?.sync_all()?;
-        let file = File::open(dir.join("db"))?;
-        Ok(Self { db, file, turn: Mutex::default(), ended: Condvar::new() })
+        File::open(&space.dir)?.sync_all()?;
+        let file = File::open(space.dir.join("db"))?;
+        Ok(Self { db, file, space, turn: Mutex::default(), ended: Condvar::new() })
     }
 
     /// To be called after a write: joins those whose writes are made durable next.
@@ -52,6 +54,8 @@ impl Committer {
     }
 
     fn sync(&self) -> Result<(), sled::Error> {
+        let full = |error: StoreError| io::Error::new(io::ErrorKind::StorageFull, error.to_string());
+        self.space.check(RESERVE_OF_ALL).map_err(full)?;
         self.db.flush()?;
         Ok(self.file.sync_data()?)
     }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 
-const CACHE_BYTES: u64 = 2 << 20;
+/// sled keeps at least the page of each of its 256 shards that was used last, and forgets others late: a larger cache
+/// only makes a full outbox of small messages hold 3 MB more.
+const CACHE_BYTES: u64 = 64 << 10;
 
 /// The database in a directory, made where there is none.
 pub(super) fn open(dir: &Path) -> Result<sled::Db, StoreError> {

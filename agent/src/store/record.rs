@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{CHUNK_BYTES, RESERVE_OF_RECORDS, Store, StoreError};
+use super::{CHUNK_BYTES, RESERVE_OF_ALL, RESERVE_OF_RECORDS, Store, StoreError};
 
 /// Of the records' layout.
 const FORMAT: u8 = 1;
@@ -34,7 +34,7 @@ impl Store {
     }
 
     pub(super) fn write(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
-        self.check_space(RESERVE_OF_RECORDS)?;
+        self.space.check(RESERVE_OF_RECORDS)?;
         let mut bytes = Vec::with_capacity(HEADER_BYTES + contents.len());
         bytes.push(FORMAT);
         bytes.extend_from_slice(&Sha256::digest(contents));
@@ -49,6 +49,7 @@ impl Store {
 
     /// Durable with whatever is made durable next.
     pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.space.check(RESERVE_OF_ALL)?;
         Ok(self.db.apply_batch(self.without(name)?)?)
     }
 

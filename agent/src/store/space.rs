@@ -4,22 +4,29 @@ use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError};
+use super::StoreError;
 
-impl Store {
+/// Where the free space counts.
+pub(super) struct Space {
+    pub(super) dir: PathBuf,
+    /// How to ask for it; another way only for a test that wants a full disk.
+    pub(super) free: fn(&Path) -> io::Result<u64>,
+}
+
+impl Space {
     /// An error where less than so many bytes are free. Asked before anything is written, so that a full disk is
     /// refused in time and harms nothing.
-    pub(super) fn check_space(&self, reserve: u64) -> Result<(), StoreError> {
-        let (free, reserve) = (free_bytes(&self.dir)?, reserve.saturating_add(self.reserved));
+    pub(super) fn check(&self, reserve: u64) -> Result<(), StoreError> {
+        let free = (self.free)(&self.dir)?;
         if free < reserve { Err(StoreError::Full(free, reserve)) } else { Ok(()) }
     }
 }
 
 /// Bytes that this user may still write to the file system of a path.
 #[allow(clippy::unnecessary_cast)] // The fields are as wide as the machine.
-fn free_bytes(path: &Path) -> io::Result<u64> {
+pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut stat = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the path ends with a zero, and the structure is ours and of the right size.

@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use super::commit::Pending;
 use super::layout::{self, Head};
-use super::{RESERVE_OF_TABLES, Store, StoreError};
+use super::{RESERVE_OF_ALL, RESERVE_OF_TABLES, Store, StoreError};
 
 /// Bytes of the largest value.
 pub const MAX_VALUE_BYTES: usize = 96 << 10;
@@ -50,9 +50,8 @@ impl Table {
                 return Err(StoreError::TooLarge { key: key.len(), value: length });
             }
         }
-        if changes.iter().any(|(_, value)| value.is_some()) {
-            self.store.check_space(RESERVE_OF_TABLES)?;
-        }
+        let grows = changes.iter().any(|(_, value)| value.is_some());
+        self.store.space.check(if grows { RESERVE_OF_TABLES } else { RESERVE_OF_ALL })?;
         let changes: BTreeMap<&[u8], Option<&[u8]>> = changes.iter().copied().collect();
         let exclusive = self.exclusive();
         let mut batch = sled::Batch::default();
@@ -66,6 +65,7 @@ impl Table {
 
     /// Removes a key; on the disk with the next commit.
     pub fn remove_lazily(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.store.space.check(RESERVE_OF_ALL)?;
         let _exclusive = self.exclusive();
         let mut batch = sled::Batch::default();
         self.stage(&mut batch, key, None)?;
@@ -191,6 +191,7 @@ impl Table {
 
     /// Removes and counts a record that was found damaged, unless it was written anew meanwhile.
     pub fn discard_damaged(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.store.space.check(RESERVE_OF_ALL)?;
         let _exclusive = self.exclusive();
         let Some(first) = self.store.db.get(layout::key(self.name, key))? else { return Ok(()) };
         if let Err(error @ StoreError::Damaged(_)) = self.assemble(key, &first) {

@@ -1,6 +1,7 @@
 //! Tables and the commits of many threads, on real files.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
@@ -172,16 +173,49 @@ fn many_threads_commits_are_all_there() -> Outcome {
 #[test]
 fn a_full_disk_is_refused_before_anything_changes() -> Outcome {
     let dir = tempfile::tempdir()?;
-    let mut store = Store::open(dir.path())?.0;
+    let store = opened(&dir);
     store.write("x", b"before")?;
-    // More than any disk has.
-    store.reserved = u64::MAX - RESERVE_OF_TABLES;
-    let store = Arc::new(store);
     let table = store.table("a");
-    assert!(matches!(table.commit(&[(b"1", Some(b"1"))]), Err(StoreError::Full(..))));
-    assert!(matches!(store.write("x", b"after"), Err(StoreError::Full(..))));
-    assert_eq!((table.get(b"1")?, store.read("x")?), (None, Some(b"before".to_vec())));
+    table.commit(&[(b"1", Some(b"1"))])?;
+    drop((store, table));
+
+    // As much is left as the named records need, and then not even what removing does.
+    let store = Store::with_space(dir.path(), |_| Ok(RESERVE_OF_RECORDS))?;
+    let table = store.table("a");
+    assert!(matches!(table.commit(&[(b"2", Some(b"2"))]), Err(StoreError::Full(..))));
+    store.write("x", b"after")?;
     assert!(table.commit(&[(b"1", None)]).is_ok(), "removing is what helps");
+    drop((store, table));
+
+    let store = Store::with_space(dir.path(), |_| Ok(RESERVE_OF_ALL - 1))?;
+    let table = store.table("a");
+    assert!(matches!(store.write("x", b"never"), Err(StoreError::Full(..))));
+    assert!(matches!(table.remove_lazily(b"1"), Err(StoreError::Full(..))));
+    assert!(table.sync().is_err());
+    assert_eq!((table.get(b"1")?, table.get(b"2")?), (None, None));
+    assert_eq!(store.read("x")?, Some(b"after".to_vec()));
+    Ok(())
+}
+
+#[test]
+fn what_one_fsync_could_not_keep_is_an_error_for_all_who_waited_for_it() -> Outcome {
+    static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+    let dir = tempfile::tempdir()?;
+    let store = Store::with_space(dir.path(), |_| Ok(FREE.load(Relaxed)))?;
+    let table = store.table("a");
+    let pending: Vec<Pending> = [b"1", b"2", b"3"]
+        .iter()
+        .map(|key| table.apply(&[(&key[..], Some(b"v"))]))
+        .collect::<Result<_, _>>()?;
+    FREE.store(0, Relaxed);
+    let waiting: Vec<_> =
+        pending.into_iter().map(|pending| std::thread::spawn(move || pending.durable().is_err())).collect();
+    for thread in waiting {
+        assert!(thread.join().unwrap_or(false), "one was told that its record is on the disk");
+    }
+    FREE.store(u64::MAX, Relaxed);
+    table.commit(&[(b"4", Some(b"v"))])?;
+    assert_eq!(table.scan(b"")?.len(), 4, "nothing is the worse for it");
     Ok(())
 }
 

@@ -6,11 +6,12 @@
 //! the queue, so that one slow function does not starve the others. A guest that calls another takes its worker along
 //! to the other's lane, see [`Visit`]: a call from guest to guest needs no second worker.
 
+mod lane;
 mod places;
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use tokio::runtime::Handle;
 use twinlet_host::WorkerSlot;
 
 use crate::thread::awaited;
+pub use lane::Lane;
 use places::Places;
 pub use places::Visit;
 
@@ -42,16 +44,6 @@ pub enum Turn {
 
 /// Work, called once with what became of it.
 pub type Work = Box<dyn FnOnce(Turn) + Send>;
-
-/// One function's share of the workers. Its counts change only under the workers' lock.
-pub struct Lane {
-    max_held: usize,
-    waiting: AtomicUsize,
-    held: AtomicUsize,
-    computing: AtomicUsize,
-    /// Guests that wait to visit; they go before what is in the queue.
-    visitors: AtomicUsize,
-}
 
 /// The workers; stopped and joined by [`Workers::stop`].
 pub struct Workers {
@@ -119,13 +111,19 @@ impl Workers {
     /// A share for a function of at most so many instances at once.
     pub fn lane(&self, max_instances: u32) -> Arc<Lane> {
         let all_but_one = self.shared.limits.max_threads - 1;
-        Arc::new(Lane {
-            max_held: usize::try_from(max_instances).unwrap_or(usize::MAX).clamp(1, all_but_one),
-            waiting: AtomicUsize::new(0),
-            held: AtomicUsize::new(0),
-            computing: AtomicUsize::new(0),
-            visitors: AtomicUsize::new(0),
-        })
+        let most = usize::try_from(max_instances).unwrap_or(usize::MAX).clamp(1, all_but_one);
+        Arc::new(Lane::new(most, None))
+    }
+
+    /// A share for what goes before work on another lane, and waits for a place there.
+    pub fn front(&self, lane: &Arc<Lane>) -> Arc<Lane> {
+        let most = self.shared.limits.cores.clamp(1, self.shared.limits.max_threads - 1);
+        Arc::new(Lane::new(most, Some(lane.clone())))
+    }
+
+    /// A share without a bound, for work that has had its place and begins nothing.
+    pub fn aside(&self) -> Arc<Lane> {
+        Arc::new(Lane::new(usize::MAX, None))
     }
 
     /// What a guest gives up while it waits in a host call.
@@ -133,7 +131,14 @@ impl Workers {
         Arc::new(Places(self.shared.clone()))
     }
 
-    /// Takes the calling worker to another lane, once that has a place; none where it has none until the deadline.
+    /// Takes the calling worker to another lane for the rest of its work, once that has a place there; false where it
+    /// has none until the deadline, or too many wait for one already.
+    pub fn go_over(&self, lane: &Arc<Lane>, deadline: Instant) -> bool {
+        Places(self.shared.clone()).go_over(lane, deadline)
+    }
+
+    /// Takes the calling worker to another lane, once that has a place; none where it has none until the deadline, or
+    /// too many wait for one already.
     pub fn visit(&self, lane: &Arc<Lane>, deadline: Instant) -> Option<Visit> {
         Places(self.shared.clone()).visit(lane, deadline)
     }
@@ -266,20 +271,13 @@ fn report_spawn(error: &io::Error, alive: usize) {
     log::warn!("starting a worker: {error}; going on with {alive}");
 }
 
-impl Lane {
-    /// Whether one more can work for it.
-    fn has_place(&self, limits: &Limits) -> bool {
-        self.held.load(Relaxed) < self.max_held && self.computing.load(Relaxed) < limits.cores
-    }
-}
-
 impl State {
     /// The first job in the queue that may run now.
     fn next(&self, limits: &Limits) -> Option<usize> {
         if self.computing + self.returning > limits.cores {
             return None;
         }
-        self.queue.iter().position(|job| job.lane.has_place(limits) && job.lane.visitors.load(Relaxed) == 0)
+        self.queue.iter().position(|job| job.lane.has_place(limits) && job.lane.is_queues_turn())
     }
 
     fn take(&mut self, limits: &Limits) -> Option<Job> {
@@ -288,6 +286,7 @@ impl State {
             job.lane.waiting.fetch_sub(1, Relaxed);
             self.bounded = self.bounded.saturating_sub(1);
         }
+        job.lane.visited_last.store(false, Relaxed);
         job.lane.held.fetch_add(1, Relaxed);
         job.lane.computing.fetch_add(1, Relaxed);
         self.computing += 1;
@@ -303,7 +302,8 @@ fn work(shared: &Arc<Shared>) {
             drop(state);
             let Job { lane, deadline, work } = job;
             let turn = if deadline.is_none_or(|at| Instant::now() < at) { Turn::Run } else { Turn::Expired };
-            places::on_lane(&lane, || work(turn));
+            // It may end on another lane than it began on.
+            let lane = places::on_lane(lane, || work(turn));
             state = shared.lock();
             lane.held.fetch_sub(1, Relaxed);
             lane.computing.fetch_sub(1, Relaxed);

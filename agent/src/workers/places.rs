@@ -15,11 +15,11 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Lane>>> = const { RefCell::new(None) };
 }
 
-/// Runs work as that of a lane.
-pub(super) fn on_lane(lane: &Arc<Lane>, work: impl FnOnce()) {
+/// Runs work as that of a lane; returns the lane that it ended on.
+pub(super) fn on_lane(lane: Arc<Lane>, work: impl FnOnce()) -> Arc<Lane> {
     CURRENT.set(Some(lane.clone()));
     work();
-    CURRENT.set(None);
+    CURRENT.take().unwrap_or(lane)
 }
 
 fn current() -> Option<Arc<Lane>> {
@@ -81,33 +81,57 @@ impl Places {
 
     pub(super) fn visit(self, lane: &Arc<Lane>, deadline: Instant) -> Option<Visit> {
         let home = current();
+        if !self.move_to(lane, home.as_deref(), deadline) {
+            return None;
+        }
+        CURRENT.set(Some(lane.clone()));
+        Some(Visit { shared: self.0, home, lane: lane.clone() })
+    }
+
+    pub(super) fn go_over(&self, lane: &Arc<Lane>, deadline: Instant) -> bool {
+        let home = current();
+        if !self.move_to(lane, home.as_deref(), deadline) {
+            return false;
+        }
+        if let Some(home) = home {
+            let state = self.0.lock();
+            home.held.fetch_sub(1, Relaxed);
+            if state.coming > 0 {
+                self.0.freed.notify_all();
+            }
+            self.0.find_worker(state);
+            CURRENT.set(Some(lane.clone()));
+        }
+        true
+    }
+
+    /// Holds a place of another lane, and has the worker compute for that and not for its own.
+    fn move_to(&self, lane: &Arc<Lane>, home: Option<&Lane>, deadline: Instant) -> bool {
         let state = self.0.lock();
         if lane.has_place(&self.0.limits) && lane.visitors.load(Relaxed) == 0 {
             lane.held.fetch_add(1, Relaxed);
             // The place among all that compute goes over from one lane to the other.
             lane.computing.fetch_add(1, Relaxed);
-            if let Some(home) = &home {
+            if let Some(home) = home {
                 home.computing.fetch_sub(1, Relaxed);
             }
-            drop(state);
-        } else {
-            drop(state);
-            if let Some(home) = &home {
-                self.leave(home);
-            }
-            let found = self.await_lane(lane, deadline);
-            let place = if found { Some(lane) } else { home.as_ref() };
-            if let Some(place) = place.filter(|_| home.is_some()) {
-                self.enter(place, self.0.lock());
-            } else if found {
-                lane.computing.fetch_add(1, Relaxed);
-            }
-            if !found {
-                return None;
-            }
+            return true;
         }
-        CURRENT.set(Some(lane.clone()));
-        Some(Visit { shared: self.0, home, lane: lane.clone() })
+        if lane.visitors.load(Relaxed) >= self.0.limits.max_threads / 2 {
+            return false;
+        }
+        drop(state);
+        if let Some(home) = home {
+            self.leave(home);
+        }
+        let found = self.await_lane(lane, deadline);
+        let place = if found { Some(&**lane) } else { home };
+        if let Some(place) = place.filter(|_| home.is_some()) {
+            self.enter(place, self.0.lock());
+        } else if found {
+            lane.computing.fetch_add(1, Relaxed);
+        }
+        found
     }
 
     /// Waits, without a place, until the lane can be held by one more, and holds it.
@@ -118,6 +142,7 @@ impl Places {
         let found = loop {
             if lane.held.load(Relaxed) < lane.max_held {
                 lane.held.fetch_add(1, Relaxed);
+                lane.visited_last.store(true, Relaxed);
                 break true;
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -84,7 +84,7 @@ fn a_full_queue_refuses_and_late_work_is_told() {
 }
 
 #[test]
-fn a_visit_needs_no_second_worker_and_goes_before_the_queue() {
+fn a_visit_needs_no_second_worker_and_takes_turns_with_the_queue() {
     let (_runtime, workers) = workers(2, 64);
     let (caller, callee) = (workers.lane(1), workers.lane(1));
     let (begun, release) = submit_blocked(&workers, &callee, false);
@@ -113,6 +113,33 @@ fn a_visit_needs_no_second_worker_and_goes_before_the_queue() {
     let counts =
         |lane: &Lane| (lane.held.load(Relaxed), lane.computing.load(Relaxed), lane.waiting.load(Relaxed));
     assert_eq!((counts(&caller_is), counts(&callee)), ((0, 0, 0), (0, 0, 0)));
+}
+
+#[test]
+fn who_goes_over_gives_up_the_lane_that_it_came_from() {
+    let (_runtime, workers) = workers(4, 64);
+    let target = workers.lane(1);
+    let front = workers.front(&target);
+    let (of_worker, lane) = (workers.clone(), target.clone());
+    let (sender, held) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let front_is = front.clone();
+    workers.submit(
+        &front,
+        later(),
+        Box::new(move |_| {
+            assert!(of_worker.go_over(&lane, later()));
+            sender.send((front_is.held.load(Relaxed), lane.held.load(Relaxed))).unwrap();
+            released.recv().unwrap_err();
+        }),
+    );
+    assert_eq!(held.recv().unwrap(), (0, 1));
+    drop(release);
+    assert_eq!(workers.run(&target, later(), &|| false, || 7), Some(7));
+    assert!(workers.stop(later()));
+    let counts =
+        |lane: &Lane| (lane.held.load(Relaxed), lane.computing.load(Relaxed), lane.waiting.load(Relaxed));
+    assert_eq!((counts(&front), counts(&target)), ((0, 0, 0), (0, 0, 0)));
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Gate {
                 .output_buffer_size(OUTPUT_BYTES)
                 .allow_non_standard_methods(true)
                 .build();
-            let resolver = CheckedResolver { patterns: patterns.clone(), look_up };
+            let resolver = CheckedResolver::new(patterns.clone(), look_up);
             Agent::with_parts(config, DefaultConnector::default(), resolver)
         });
         Self { patterns, proxies, agent, places: Arc::new(Semaphore::new(STREAMED_REQUESTS)) }

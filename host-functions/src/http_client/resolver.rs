@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use http::Uri;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ureq::config::Config;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
@@ -18,6 +18,8 @@ use super::address::is_public;
 /// Name look-ups under way, over all functions. The system's resolver knows no deadline: a look-up lives on when
 /// nobody waits for it any more.
 static LOOK_UPS: Semaphore = Semaphore::const_new(8);
+/// How many of them may be one function's: a name server that is silent for one must not be so for all.
+const LOOK_UPS_OF_ONE: usize = 2;
 /// What ureq's list of addresses holds.
 const MAX_ADDRESSES: usize = 16;
 
@@ -32,8 +34,15 @@ pub(super) fn system(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> 
 /// Resolves once, and lets ureq connect only to addresses that the patterns open.
 #[derive(Debug)]
 pub(super) struct CheckedResolver {
-    pub(super) patterns: Arc<[Pattern]>,
-    pub(super) look_up: LookUp,
+    patterns: Arc<[Pattern]>,
+    look_up: LookUp,
+    places: Arc<Semaphore>,
+}
+
+impl CheckedResolver {
+    pub(super) fn new(patterns: Arc<[Pattern]>, look_up: LookUp) -> Self {
+        Self { patterns, look_up, places: Arc::new(Semaphore::new(LOOK_UPS_OF_ONE)) }
+    }
 }
 
 /// Why a name came to nothing.
@@ -75,7 +84,9 @@ impl Resolver for CheckedResolver {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?.trim_matches(['[', ']']).to_owned();
         let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        let found = look_up(self.look_up, host.clone(), uri.port_u16().unwrap_or(default), *timeout.after)?;
+        let own = self.places.clone().try_acquire_owned().map_err(|_| Unresolved::Busy)?;
+        let port = uri.port_u16().unwrap_or(default);
+        let found = look_up(self.look_up, own, host.clone(), port, *timeout.after)?;
         // A request that goes by a proxy resolves nothing but the proxy's own name.
         let trusted =
             config.proxy().is_some() || self.patterns.iter().any(|p| p.names_address() && p.covers(uri));
@@ -89,13 +100,19 @@ impl Resolver for CheckedResolver {
 }
 
 /// One look-up on a thread of its own, so that it can be given up.
-fn look_up(how: LookUp, host: String, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+fn look_up(
+    how: LookUp,
+    own: OwnedSemaphorePermit,
+    host: String,
+    port: u16,
+    patience: Duration,
+) -> Result<Vec<SocketAddr>, ureq::Error> {
     let place = LOOK_UPS.try_acquire().map_err(|_| Unresolved::Busy)?;
     let (sender, found) = mpsc::sync_channel(1);
     let name = host.clone();
     thread::Builder::new().name("look-up".into()).stack_size(256 << 10).spawn(move || {
         let addresses = how(&host, port);
-        drop(place);
+        drop((place, own));
         if sender.send(addresses).is_err() {
             log::debug!("nobody waits for the address of {host} any more");
         }

@@ -96,6 +96,17 @@ pub fn casts_later(ms: u64, name: &str) -> Vec<u8> {
     actor(&with_text(wat!("actor/casts_later"), name).replace("@MS@", &ms.to_string()))
 }
 
+/// Makes a call a cast to itself after `ms` milliseconds, and answers `ok` or the error's case as a decimal number, as
+/// [`super::casts`] does; sends what is cast to it to the hub, and traps where that is not taken.
+pub fn sends_later(ms: u64) -> Vec<u8> {
+    actor(&wat!("actor/sends_later").replace("@MS@", &ms.to_string()))
+}
+
+/// Counts its casts, and keeps nothing.
+pub fn counts_in_memory() -> Vec<u8> {
+    actor(wat!("actor/counts_in_memory"))
+}
+
 /// At its stop keeps `stopped` as its state and sends it as telemetry; answers a call with the state that it began with,
 /// or with `none`. Casts count, and keep the count.
 pub fn reports_stop() -> Vec<u8> {

@@ -65,6 +65,24 @@ pub fn casts() -> Vec<u8> {
     component(wat!("casts"))
 }
 
+/// Casts to the output `to` so many times in one request, then calls it, so that the actor has had them all when the
+/// answer comes: in decimal digits, how many were taken.
+pub fn casts_often(times: u32) -> Vec<u8> {
+    component(&wat!("casts_often").replace("@TIMES@", &times.to_string()))
+}
+
+/// Calls the output `to` so many times in one request, one after the other, and answers in decimal digits how many had a
+/// reply.
+pub fn calls_often(times: u32) -> Vec<u8> {
+    component(&wat!("calls_often").replace("@TIMES@", &times.to_string()))
+}
+
+/// Sends the request's body to the hub: answers 200 with its sequence number in decimal digits, else 503 with the error's
+/// case as one (0 not permitted, 1 too large, 2 rate-limited, 3 storage).
+pub fn sends() -> Vec<u8> {
+    component(wat!("sends"))
+}
+
 /// Gets `url`, and answers 200 with the status as a decimal number, or 502 with the error's case as one (0 not permitted,
 /// 1 invalid request, 2 unreachable, 3 TLS, 4 time-out, 5 too large, 6 rate-limited).
 pub fn fetches(url: &str) -> Vec<u8> {

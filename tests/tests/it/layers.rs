@@ -17,6 +17,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("status", 0, &["desired"]),
     ("metrics", 0, &["desired"]),
     ("plan", 0, &["desired"]),
+    ("backoff", 0, &[]),
     ("routes", 0, &["desired"]),
     ("chains", 0, &["desired", "routes"]),
     // 1, edges: each touches one thing outside.

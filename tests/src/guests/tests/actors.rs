@@ -1,7 +1,7 @@
 //! Actors, and the functions that send to them.
 
 use super::super::actors::{self, Break, Event};
-use super::super::{casts, forwards};
+use super::super::{calls_often, casts, casts_often, forwards};
 use super::*;
 
 #[test]
@@ -96,6 +96,34 @@ fn a_timer_is_made_at_each_call_and_told_of() {
     assert_eq!(actor.replies("count"), "1");
     assert_eq!(actor.store.data().sent, [("delayed-cast", "self".into(), b"hi".to_vec())]);
     assert_eq!(actor.store.data().delays[0], 5_000_000_000);
+}
+
+#[test]
+fn a_timer_s_message_goes_to_the_hub_when_it_fires() {
+    let mut actor = Running::new(&actors::sends_later(7));
+    actor.store.data_mut().room = 1;
+    assert_eq!(["hi", "hi"].map(|m| actor.replies(m)), ["ok", "1"]);
+    actor.cast("hi").unwrap();
+    let Host { sent, delays, .. } = actor.store.data();
+    let expected = [("delayed-cast", "self", "hi"), ("telemetry", "", "hi")];
+    assert_eq!(*sent, expected.map(|(how, to, m)| (how, to.to_owned(), m.as_bytes().to_vec())));
+    assert_eq!(delays, &[7, 7]);
+}
+
+#[test]
+fn those_that_send_often_count_what_was_taken() {
+    let mut http = Running::new(&casts_often(5));
+    http.store.data_mut().room = 3;
+    assert_eq!(http.handle(""), (200, "3".into()));
+    assert_eq!(http.store.data().sent[2..].iter().map(|s| s.0).collect::<Vec<_>>(), ["cast", "call"]);
+    let mut http = Running::new(&calls_often(5));
+    http.store.data_mut().answers = [CallRet::Reply(b"yes".to_vec()), CallRet::Noreply].into();
+    assert_eq!(http.handle(""), (200, "1".into()));
+    assert_eq!(http.store.data().sent.len(), 5);
+    let mut actor = Running::new(&actors::counts_in_memory());
+    actor.init(None).unwrap();
+    actor.cast("x").unwrap();
+    assert_eq!((actor.replies(""), actor.store.data().states.len()), ("1".into(), 0));
 }
 
 #[test]

@@ -75,6 +75,13 @@ fn what_is_fetched_is_told_by_its_status_or_its_error() {
 }
 
 #[test]
+fn what_is_sent_to_the_hub_is_answered_with_its_number() {
+    let mut sends = Running::new(&super::super::sends());
+    assert_eq!(sends.handle("reading"), (200, "1".into()));
+    assert_eq!(sends.store.data().sent, [("telemetry", String::new(), b"reading".to_vec())]);
+}
+
+#[test]
 fn the_hostile_ones_link_and_take_what_they_are_given() {
     for bytes in [
         hostile::floods_log(),

@@ -1,0 +1,57 @@
+//! One function's series, and how its invocations end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use super::Metrics;
+
+/// How an invocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function answered, whatever its status.
+    Ok,
+    /// It trapped, returned an error or could not be started.
+    Error,
+    /// Its deadline passed.
+    Timeout,
+    /// It was not begun, for want of a free place.
+    Rejected,
+}
+
+/// One function's series, looked up once.
+#[derive(Clone)]
+pub struct FunctionMetrics {
+    pub(super) all: Arc<Metrics>,
+    pub(super) ok: IntCounter,
+    pub(super) error: IntCounter,
+    pub(super) timeout: IntCounter,
+    pub(super) rejected: IntCounter,
+    pub(super) duration: Histogram,
+    /// Instances that exist.
+    pub instances: IntGauge,
+}
+
+impl FunctionMetrics {
+    /// Counts one invocation and how long it took.
+    pub fn invoked(&self, outcome: Outcome, took: Duration) {
+        let counter = match outcome {
+            Outcome::Ok => &self.ok,
+            Outcome::Error => &self.error,
+            Outcome::Timeout => &self.timeout,
+            Outcome::Rejected => &self.rejected,
+        };
+        counter.inc();
+        self.duration.observe(took.as_secs_f64());
+        let totals = &self.all.totals;
+        totals.invocations.inc();
+        if outcome != Outcome::Ok {
+            totals.errors.inc();
+        }
+        totals.hits.inc();
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        totals.nanoseconds.fetch_add(took, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,15 @@
+;; Makes a call a cast to itself after so many milliseconds, and answers `ok`, or the number of the error's case; sends
+;; what is cast to it to the hub, and traps where that is not taken.
+;;IMPORT (import "twinlet:device/messaging@0.1.0" "delayed-cast" (func $send_later (param i64 i32 i32 i32 i32 i32)))
+;;IMPORT (import "twinlet:device/telemetry@0.1.0" "send" (func $send (param i32 i32 i32)))
+(data (i32.const 1024) "self")
+(data (i32.const 4088) "ok")
+(func $call (param $message i32) (param $len i32) (result i32)
+  (call $send_later (i64.const @MS@) (i32.const 1024) (i32.const 4)
+    (local.get $message) (local.get $len) (i32.const 256))
+  (if (i32.load8_u (i32.const 256))
+    (then (return (call $reply_number (i32.load8_u (i32.const 264))))))
+  (call $reply (i32.const 4088) (i32.const 2)))
+(func $cast (param $message i32) (param $len i32)
+  (call $send (local.get $message) (local.get $len) (i32.const 256))
+  (if (i32.load8_u (i32.const 256)) (then (unreachable))))

@@ -1,0 +1,10 @@
+;; Sends the request's body to the hub: 200 with its sequence number, else 503 with the number of the error's case.
+;;IMPORT (import "twinlet:device/telemetry@0.1.0" "send" (func $send (param i32 i32 i32)))
+(func (export "twinlet:device/http-handler@0.1.0#handle") (param $r i32) (result i32)
+  (local $answer i32)
+  (call $send (i32.load offset=52 (local.get $r)) (i32.load offset=56 (local.get $r)) (i32.const 256))
+  (if (i32.eqz (i32.load8_u (i32.const 256)))
+    (then (return (call $ok_number (i32.wrap_i64 (i64.load (i32.const 264)))))))
+  (local.set $answer (call $ok_number (i32.load8_u (i32.const 264))))
+  (i32.store16 offset=4 (local.get $answer) (i32.const 503))
+  (local.get $answer))
