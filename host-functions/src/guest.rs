@@ -110,6 +110,11 @@ impl Guest {
         (self.in_event, self.depth) = (true, depth);
     }
 
+    /// Whether what earlier calls have left behind takes so many of the resources that the next call may want for them.
+    pub fn is_worn(&mut self) -> bool {
+        self.table.iter_mut().count() > crate::limits::MAX_RESOURCES / 2
+    }
+
     /// Until when the present call may run.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline

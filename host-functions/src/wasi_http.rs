@@ -34,12 +34,14 @@ pub use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::guest::{Environment, Guest};
 
 mod endings;
+mod lent;
 mod outgoing;
 mod request_body;
 mod response_body;
 
 use endings::Endings;
 pub(crate) use endings::add_endings;
+use lent::{Lender, lend};
 use outgoing::Outgoing;
 
 /// Bytes of the fields of one resource, as they lie in memory. A guest that makes more traps.
@@ -50,6 +52,8 @@ pub(crate) struct HttpState {
     context: WasiHttpCtx,
     outgoing: Outgoing,
     endings: Endings,
+    /// The body of the request that is being answered.
+    lent: Option<Lender>,
     /// Takes back `on_response`, and says whether it was used.
     unanswered: Option<Box<dyn FnOnce() -> bool + Send>>,
 }
@@ -59,7 +63,7 @@ impl HttpState {
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(MAX_FIELDS_BYTES);
         let outgoing = Outgoing::new(environment);
-        Self { context, outgoing, endings: Endings::default(), unanswered: None }
+        Self { context, outgoing, endings: Endings::default(), lent: None, unanswered: None }
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
@@ -92,7 +96,9 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut request = request.map(|body| body.map_err(|error| broken(error.into())));
+    let (head, body) = request.into_parts();
+    let (lender, body) = lend(body.map_err(|error| broken(error.into())).boxed_unsync());
+    let mut request = http::Request::from_parts(head, body);
     let named = request.headers().get(HOST).is_some_and(|host| host.to_str().is_ok());
     if request.uri().authority().is_none() && !named {
         // As HTTP/1.0 may. To the guest the authority is empty.
@@ -102,6 +108,7 @@ where
     let take = move |kept: &Mutex<Option<_>>| kept.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (state, table) = store.data_mut().http_state();
     state.endings = Endings::default();
+    state.lent = Some(lender);
     let unused = kept.clone();
     state.unanswered = Some(Box::new(move || take(&unused).is_none()));
     let mut view = state.view(table);
@@ -114,10 +121,12 @@ where
     Ok((request, answer))
 }
 
-/// Ends what [`incoming`] began, when the guest's call has returned or trapped. True where there was a response.
+/// Ends what [`incoming`] began, when the guest's call has returned or trapped: what the guest has kept of the request's
+/// body leads nowhere any more. True where there was a response.
 pub fn end(store: &mut Store<Guest>) -> bool {
     let Some(state) = store.data_mut().used_http_state() else { return false };
     state.endings = Endings::default();
+    state.lent = None;
     state.unanswered.take().is_some_and(|taken_back| taken_back())
 }
 

@@ -12,6 +12,7 @@
 //! | [`desired`] | desired state, as the operator writes it |
 //! | [`guests`] | components that behave, and components that do not |
 //! | [`http`] | requests and responses, over TCP and over a Unix socket |
+//! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
 //! | [`agent`] | the process under test |
 //! | [`metrics`] | the text of `/metrics`, parsed |
 //! | [`site`] | one of each, wired together |
@@ -33,6 +34,7 @@ pub mod http;
 pub mod hub;
 pub mod link;
 pub mod metrics;
+pub mod piecewise;
 pub mod site;
 pub mod wait;
 

@@ -15,7 +15,7 @@ const MAX_HEADERS: usize = 128;
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// A whole response, for any door.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The status, 200 to 599.
     pub status: u16,

@@ -1,11 +1,9 @@
 //! Bodies, whole or as they come, and answers with either.
 
 use std::fmt;
-use std::io::{self, Read};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use tokio::runtime::Handle;
 use twinlet_host::wasi_http::HyperOutgoingBody;
 
 use super::Answer;
@@ -62,37 +60,5 @@ impl Outgoing {
             Self::Whole(answer) => Self::Whole(change(answer)),
             Self::Streamed(answer, body) => Self::Streamed(change(answer), body),
         }
-    }
-}
-
-/// A streamed body, to be read by a thread that may block.
-pub(super) struct Reader {
-    runtime: Handle,
-    body: HyperOutgoingBody,
-    piece: Bytes,
-}
-
-impl Reader {
-    pub(super) fn new(runtime: Handle, body: HyperOutgoingBody) -> Self {
-        Self { runtime, body, piece: Bytes::new() }
-    }
-}
-
-impl Read for Reader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.runtime.block_on(self.body.frame()) {
-                None => return Ok(0),
-                // Trailers are not passed on.
-                Some(Ok(frame)) => self.piece = frame.into_data().unwrap_or_default(),
-                Some(Err(error)) => return Err(io::Error::other(format!("{error:?}"))),
-            }
-        }
-        let length = self.piece.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..length), self.piece.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        self.piece.advance(length);
-        Ok(length)
     }
 }

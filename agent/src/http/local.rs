@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use tiny_http::{Header, Listener, Request, Response, Server};
+use tiny_http::{HTTPVersion, Header, Listener, Method, Request, Response, Server};
 use tokio::runtime::Handle;
 
 use super::answer::Failure;
-use super::body::Reader;
+use super::chunked::{self, Framing};
 use super::{Answer, Body, Incoming, Outgoing, Service, request_id};
 use crate::thread::Thread;
 
@@ -138,22 +138,26 @@ fn incoming(request: &Request, body: Vec<u8>, request_id: String) -> Incoming {
 }
 
 fn write(request: Request, answer: Outgoing) {
-    let (mut head, streamed) = match answer {
+    let (mut head, body) = match answer {
         Outgoing::Whole(answer) => (answer, None),
         Outgoing::Streamed(head, body) => (head, Some(body)),
     };
-    let body = std::mem::take(&mut head.body);
-    let Some(streamed) = streamed else {
-        let small = body.len() <= SMALL_BYTES;
-        let response = with_head(Response::from_data(body), &head);
+    let Some(body) = body else {
+        let whole = std::mem::take(&mut head.body);
+        let small = whole.len() <= SMALL_BYTES;
+        let response = with_head(Response::from_data(whole), &head);
         return send(small, move || request.respond(response));
+    };
+    let framing = match (request.method(), request.http_version()) {
+        (Method::Head, _) => Framing::Head,
+        (_, version) if *version < HTTPVersion(1, 1) => Framing::Whole,
+        _ => Framing::Chunks,
     };
     // The worker that brings the answer has the runtime at hand.
     match Handle::try_current() {
         Ok(runtime) => {
-            let body = Reader::new(runtime, streamed);
-            let response = with_head(Response::new(head.status.into(), Vec::new(), body, None, None), &head);
-            send(false, move || request.respond(response));
+            let mut to = request.into_writer();
+            send(false, move || chunked::write(&mut to, &head, body, framing, &runtime));
         }
         Err(error) => log::error!("local: no runtime to read an answer with: {error}"),
     }

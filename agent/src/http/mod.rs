@@ -9,11 +9,12 @@
 //! | `body` | bodies, whole or as they come |
 //! | `middleware` | one call of a middleware, and what it changes |
 //! | `answer` | the contract's errors, and the agent's own pages |
-//! | `local` | tiny_http on a Unix socket of mode 0600 |
+//! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
 //! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
 
 mod answer;
 mod body;
+mod chunked;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
@@ -59,6 +60,8 @@ const HOP_BY_HOP: &[&str] = &[
     "content-length",
     "expect",
 ];
+/// Bytes of a streamed response that someone is to have whole.
+const MAX_WHOLE_BYTES: usize = 8 << 20;
 /// Requests at once that meet middleware and no function.
 const MAX_GUARDS: u32 = 2;
 /// Failures of middleware that is not there that are logged at once, and then a second.

@@ -11,11 +11,9 @@ use twinlet_host::wasi_http::{ErrorCode, HyperOutgoingBody};
 use super::answer::{Answer, Failure};
 use super::body::{Body, Outgoing, Streamed};
 use super::exchange::Exchange;
-use super::{Incoming, Reply};
+use super::{Incoming, MAX_WHOLE_BYTES, Reply};
 use crate::pool::{CallError, Function};
 
-/// Bytes of a response that middleware is to see whole.
-const MAX_WHOLE_BYTES: usize = 8 << 20;
 /// After the guest has ended, how long until the last of its body has been put together.
 const COLLECTED: Duration = Duration::from_secs(5);
 

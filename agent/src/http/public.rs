@@ -1,5 +1,7 @@
 //! The public door: hyper on `LISTEN_ADDR:LISTEN_PORT`, on the `net` runtime. It accepts, frames, limits and times
-//! out; whole requests go to the service.
+//! out; requests go to the service, whole or with a body that follows.
+
+mod outlet;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,12 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use twinlet_host::wasi_http::HyperOutgoingBody;
-
 use super::answer::Failure;
 use super::deadlines::{Deadlines, Exchange};
 use super::{Body, Incoming, Outgoing, Service, request_id};
 use crate::config::Http;
+use outlet::Outlet;
 
 /// After a failed accept, as when all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -96,8 +97,7 @@ async fn connection(
         async move {
             let head_only = request.method() == hyper::Method::HEAD;
             let answer = exchange(request, &service, &limits).await;
-            state.ends();
-            Ok::<_, Infallible>(to_hyper(answer, head_only))
+            Ok::<_, Infallible>(to_hyper(answer, head_only, state))
         }
     });
     let mut http = http1::Builder::new();
@@ -198,21 +198,15 @@ async fn whole(body: Limited<Streaming>, limits: &Http) -> Result<Vec<u8>, Failu
     }
 }
 
-fn to_hyper(answer: Outgoing, head_only: bool) -> Response<Either<Full<Bytes>, HyperOutgoingBody>> {
+/// The answer as hyper has it; the exchange ends now where it is whole, else with its body.
+fn to_hyper(answer: Outgoing, head_only: bool, exchange: Exchange) -> Response<Either<Full<Bytes>, Outlet>> {
     let (answer, streamed) = match answer {
         Outgoing::Whole(answer) => (answer, None),
         Outgoing::Streamed(head, body) => (head, Some(body)),
     };
-    let length = answer.body.len();
-    let is_whole = streamed.is_none();
-    let body = match streamed {
-        Some(body) => Either::Right(body),
-        None if head_only => Either::Left(Full::new(Bytes::new())),
-        None => Either::Left(Full::new(Bytes::from(answer.body))),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = hyper::StatusCode::from_u16(answer.status).unwrap_or_default();
-    let headers = response.headers_mut();
+    let mut head = Response::new(());
+    *head.status_mut() = hyper::StatusCode::from_u16(answer.status).unwrap_or_default();
+    let (status, headers) = (head.status(), head.headers_mut());
     for (name, value) in answer.headers {
         // Both were checked when the answer was made.
         if let (Ok(name), Ok(value)) =
@@ -224,10 +218,19 @@ fn to_hyper(answer: Outgoing, head_only: bool) -> Response<Either<Full<Bytes>, H
             }
         }
     }
-    if head_only && is_whole {
-        headers.insert(hyper::header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    response
+    let body = match streamed {
+        Some(body) => Either::Right(Outlet::new(body, (status, headers), head_only, exchange)),
+        None => {
+            exchange.ends();
+            let mut body = Bytes::from(answer.body);
+            if head_only {
+                headers.insert(hyper::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                body.clear();
+            }
+            Either::Left(Full::new(body))
+        }
+    };
+    head.map(|()| body)
 }
 
 /// Connections by address.

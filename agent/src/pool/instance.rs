@@ -66,6 +66,11 @@ impl Instance {
         self.store.set_epoch_deadline(ticks_until(deadline));
     }
 
+    /// Whether it holds on to so much that another call is not to be expected of it.
+    pub(super) fn is_worn(&mut self) -> bool {
+        self.store.data_mut().is_worn()
+    }
+
     pub(super) fn handle(&mut self, request: &Request) -> wasmtime::Result<Result<Response, String>> {
         exported(self.handlers.http.as_ref())?.call_handle(&mut self.store, request)
     }

@@ -224,12 +224,10 @@ impl Function {
             })
     }
 
-    fn keep(&self, instance: Instance) {
-        if self.spec.instances.isolation == Isolation::Reused {
+    fn keep(&self, mut instance: Instance) {
+        if self.spec.instances.isolation == Isolation::Reused && !instance.is_worn() {
             self.keep_any(instance);
-            return;
         }
-        drop(instance);
     }
 
     /// After a call that was answered: where each event gets an instance of its own, makes the next one now, when

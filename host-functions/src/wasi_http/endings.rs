@@ -1,6 +1,8 @@
 //! Whether a guest finished the body of its response. wasmtime-wasi-http ends a body in the same way when the guest has
 //! finished it and when the guest is gone, so that a client would take half a response for a whole one. Here two of its
 //! functions are replaced: `outgoing-response.body` watches the body, and `outgoing-body.finish` says that it is whole.
+//!
+//! So is `http-error-code`, which in wasmtime-wasi-http 48 does not know the errors of bodies that are read.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -12,6 +14,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::p2::IoError;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     ErrorCode, HostOutgoingBody as _, HostOutgoingResponse as _,
 };
@@ -27,11 +30,34 @@ const TYPES: &str = "wasi:http/types@0.2.12";
 /// The bodies that are not finished yet, by their place in the table. Dropped, it breaks them.
 pub(super) type Endings = HashMap<u32, oneshot::Sender<()>>;
 
-/// Replaces the two functions. The linker must allow shadowing.
+/// Replaces the three functions. The linker must allow shadowing.
 pub(crate) fn add_endings(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES)?;
     types.func_wrap("[method]outgoing-response.body", watched)?;
-    types.func_wrap("[static]outgoing-body.finish", finished)
+    types.func_wrap("[static]outgoing-body.finish", finished)?;
+    types.func_wrap("http-error-code", error_code)
+}
+
+fn error_code(
+    mut store: StoreContextMut<'_, Guest>,
+    (error,): (Resource<IoError>,),
+) -> wasmtime::Result<(Option<ErrorCode>,)> {
+    let error = store.data_mut().table().get(&error)?;
+    let written = || error.downcast_ref::<ErrorCode>().cloned();
+    Ok((error.downcast_ref::<Error>().map_or_else(written, read_error),))
+}
+
+/// What can happen to a body that a guest reads, from its own client or from a server that it asked.
+fn read_error(error: &Error) -> Option<ErrorCode> {
+    Some(match error {
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        _ => return None,
+    })
 }
 
 type Opened = Result<Resource<HostOutgoingBody>, ()>;

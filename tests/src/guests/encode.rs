@@ -79,12 +79,13 @@ fn world(body: &str) -> String {
     format!("world guest {{\n{}}}\n", interfaces.into_iter().collect::<String>())
 }
 
-/// The public contract, read once.
+/// The public contract and what `wasi:http/proxy` needs, read once.
 fn contract() -> &'static Resolve {
     static CONTRACT: OnceLock<Resolve> = OnceLock::new();
     CONTRACT.get_or_init(|| {
         let mut resolve = Resolve::default();
         resolve.push_dir(repository().join("wit")).unwrap();
+        resolve.push_dir(repository().join("modules/wit-proxy")).unwrap();
         resolve
     })
 }

@@ -6,6 +6,7 @@
 //! | this | functions that answer requests, well or badly |
 //! | [`actors`] | functions with a mailbox |
 //! | [`middleware`] | functions before and after others |
+//! | [`proxy`] | components of `wasi:http/proxy`, that know nothing of twinlet |
 //! | [`hostile`] | functions that take what they can get |
 //! | `encode` | components from text |
 
@@ -13,6 +14,7 @@ pub mod actors;
 mod encode;
 pub mod hostile;
 pub mod middleware;
+pub mod proxy;
 #[cfg(test)]
 mod tests;
 

@@ -34,6 +34,7 @@ mod slow_outbound;
 mod systemd;
 mod telemetry;
 mod twin;
+mod wasi_http;
 
 use twinlet_tests::{AgentBuilder, Site};
 
