@@ -249,14 +249,7 @@ fn to_guest(incoming: Incoming) -> Result<Request, Failure> {
         return Err(Failure::Busy("the function is being replaced"));
     };
     let mut headers = incoming.headers;
-    let named = headers
-        .iter()
-        .filter(|(name, _)| name == "connection")
-        .flat_map(|(_, value)| value.split(|b| *b == b','));
-    let named: Vec<_> = named.map(|name| name.trim_ascii().to_ascii_lowercase()).collect();
-    headers.retain(|(name, _)| {
-        !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|other| other == name.as_bytes())
-    });
+    drop_hop_by_hop(&mut headers, &[]);
     Ok(Request {
         method: incoming.method,
         path: incoming.path,
@@ -267,6 +260,19 @@ fn to_guest(incoming: Incoming) -> Result<Request, Failure> {
         body,
         request_id: incoming.request_id,
     })
+}
+
+/// Drops what concerns one connection, `Connection`'s own list included, but for what is to be kept.
+fn drop_hop_by_hop(headers: &mut Vec<(String, Vec<u8>)>, keep: &[&str]) {
+    let named = headers
+        .iter()
+        .filter(|(name, _)| name == "connection")
+        .flat_map(|(_, value)| value.split(|b| *b == b','));
+    let named: Vec<_> = named.map(|name| name.trim_ascii().to_ascii_lowercase()).collect();
+    headers.retain(|(name, _)| {
+        let hop = HOP_BY_HOP.contains(&name.as_str()) || named.iter().any(|other| other == name.as_bytes());
+        !hop || keep.contains(&name.as_str())
+    });
 }
 
 /// The client's own id where it is a sane one, else a new one.

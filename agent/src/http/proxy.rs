@@ -11,7 +11,7 @@ use twinlet_host::wasi_http::{ErrorCode, HyperOutgoingBody};
 use super::answer::{Answer, Failure};
 use super::body::{Body, Outgoing, Streamed};
 use super::exchange::Exchange;
-use super::{Incoming, MAX_WHOLE_BYTES, Reply};
+use super::{Incoming, MAX_WHOLE_BYTES, Reply, drop_hop_by_hop};
 use crate::pool::{CallError, Function};
 
 /// After the guest has ended, how long until the last of its body has been put together.
@@ -97,7 +97,9 @@ impl Exchange<'_> {
 }
 
 /// A request as `wasi:http` has it, from what the door has read.
-pub(super) fn request_of(incoming: Incoming) -> Result<http::Request<Streamed>, Failure> {
+pub(super) fn request_of(mut incoming: Incoming) -> Result<http::Request<Streamed>, Failure> {
+    // How long the body is a guest may want to know before it has read it.
+    drop_hop_by_hop(&mut incoming.headers, &["content-length"]);
     let uri = match &incoming.query {
         Some(query) => format!("{}?{query}", incoming.path),
         None => incoming.path,

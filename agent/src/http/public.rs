@@ -160,12 +160,17 @@ async fn read(
     if body.size_hint().lower() > u64::try_from(limits.max_body_bytes).unwrap_or(u64::MAX) {
         return Err(Failure::TooLarge(limits.max_body_bytes));
     }
-    let headers: Vec<_> = head
+    let mut headers: Vec<_> = head
         .headers
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect();
     let asked = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    if let Some(authority) = &asked {
+        // It stands above the header, so nobody may see another.
+        headers.retain(|(name, _)| name != "host");
+        headers.push(("host".to_owned(), authority.as_bytes().to_vec()));
+    }
     let host = asked.unwrap_or_else(|| {
         head.headers
             .get("host")
