@@ -249,14 +249,8 @@ fn to_guest(incoming: Incoming) -> Result<Request, Failure> {
         return Err(Failure::Busy("the function is being replaced"));
     };
     let mut headers = incoming.headers;
-    let named = headers
-        .iter()
-        .filter(|(name, _)| name == "connection")
-        .flat_map(|(_, value)| value.split(|b| *b == b','));
-    let named: Vec<_> = named.map(|name| name.trim_ascii().to_ascii_lowercase()).collect();
-    headers.retain(|(name, _)| {
-        !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|other| other == name.as_bytes())
-    });
+    let named = connection_names(&headers);
+    headers.retain(|(name, _)| !HOP_BY_HOP.contains(&name.as_str()) && !named.contains(name));
     Ok(Request {
         method: incoming.method,
         path: incoming.path,
@@ -267,6 +261,13 @@ fn to_guest(incoming: Incoming) -> Result<Request, Failure> {
         body,
         request_id: incoming.request_id,
     })
+}
+
+/// The headers that concern the connection because a client says so.
+fn connection_names(headers: &[(String, Vec<u8>)]) -> Vec<String> {
+    let lists = headers.iter().filter(|(name, _)| name == "connection");
+    let names = lists.flat_map(|(_, value)| value.split(|b| *b == b','));
+    names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase()).collect()
 }
 
 /// The client's own id where it is a sane one, else a new one.

@@ -11,7 +11,7 @@ use twinlet_host::wasi_http::{ErrorCode, HyperOutgoingBody};
 use super::answer::{Answer, Failure};
 use super::body::{Body, Outgoing, Streamed};
 use super::exchange::Exchange;
-use super::{Incoming, MAX_WHOLE_BYTES, Reply};
+use super::{HOP_BY_HOP, Incoming, MAX_WHOLE_BYTES, Reply, connection_names};
 use crate::pool::{CallError, Function};
 
 /// After the guest has ended, how long until the last of its body has been put together.
@@ -121,7 +121,12 @@ fn build(
     body: Streamed,
 ) -> Result<http::Request<Streamed>, Failure> {
     let mut request = http::Request::builder().method(method).uri(uri);
-    for (name, value) in headers {
+    let named = connection_names(headers);
+    // The length stays, for the body passes as it came.
+    let passes = |name: &String| {
+        name == "content-length" || !HOP_BY_HOP.contains(&name.as_str()) && !named.contains(name)
+    };
+    for (name, value) in headers.iter().filter(|(name, _)| passes(name)) {
         request = request.header(name.as_str(), value.as_slice());
     }
     request.body(body).map_err(|_| Failure::Malformed("The request can not be passed on"))
@@ -151,4 +156,26 @@ async fn whole(mut answer: Answer, body: HyperOutgoingBody) -> Result<Answer, Ca
     answer.headers.retain(|(name, _)| name != "content-length");
     answer.body = collected.to_bytes().to_vec();
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_the_connection_stays_with_it() {
+        let headers = [
+            ("host", "h"),
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("content-length", "0"),
+            ("x-own", "2"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let request = build("GET", "/a?b", &headers, Body::default().streamed()).unwrap();
+        let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["host", "content-length", "x-own"]);
+        assert_eq!(request.uri().path_and_query().unwrap().as_str(), "/a?b");
+    }
 }
