@@ -179,7 +179,13 @@ impl Agent {
         };
         handle.spawn(reporter.run());
         handle.spawn(settings::follow_log_level(followed.log_level, desired));
-        handle.spawn(settings::count_hub(connection.clone(), counters, outbox.clone(), metrics));
+        handle.spawn(settings::count_hub(
+            connection.clone(),
+            counters,
+            outbox.clone(),
+            actors.clone(),
+            metrics,
+        ));
         handle.spawn(notify::run(serving, board.clone(), connection.clone(), progress));
         Ok(Self {
             node,

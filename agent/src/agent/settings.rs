@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use tokio::sync::watch;
 
+use crate::actors::Actors;
 use crate::config::{Config, Mqtt};
 use crate::desired::Desired;
 use crate::hub::Connection;
@@ -79,11 +80,12 @@ pub(super) async fn follow_log_level(
     }
 }
 
-/// Keeps the metrics of the broker's connection and the outbox, until the agent ends.
+/// Keeps the metrics of the broker's connection, the outbox and the timers, until the agent ends.
 pub(super) async fn count_hub(
     mut connection: watch::Receiver<Connection>,
     counters: Arc<Counters>,
     outbox: Arc<Outbox>,
+    actors: Arc<Actors>,
     metrics: Arc<Metrics>,
 ) {
     // At most, since the outbox was empty.
@@ -91,6 +93,7 @@ pub(super) async fn count_hub(
     loop {
         let is_up = matches!(*connection.borrow_and_update(), Connection::Up { .. });
         metrics.mqtt_connected.set(i64::from(is_up));
+        metrics.timers.set(i64::try_from(actors.timers()).unwrap_or(i64::MAX));
         let counts = outbox.counts();
         metrics.outbox_messages.set(i64::try_from(counts.messages).unwrap_or(i64::MAX));
         metrics.outbox_bytes.set(i64::try_from(counts.bytes).unwrap_or(i64::MAX));

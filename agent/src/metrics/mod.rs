@@ -51,6 +51,8 @@ pub struct Metrics {
     pub mqtt_connected: IntGauge,
     /// Bytes of artifacts on the disk, compiled ones included.
     pub artifact_bytes: IntGauge,
+    /// Delayed casts that are to come.
+    pub timers: IntGauge,
     /// Telemetry that waits for the broker.
     pub outbox_messages: IntGauge,
     /// The same in bytes.
@@ -111,6 +113,7 @@ impl Metrics {
                 "twinlet_artifact_cache_bytes",
                 "Bytes of artifacts on the disk, compiled ones included",
             )?,
+            timers: gauge("twinlet_timers", "Delayed casts of actors that are to come")?,
             outbox_messages: gauge("twinlet_outbox_messages", "Telemetry messages that wait for the broker")?,
             outbox_bytes: gauge(
                 "twinlet_outbox_bytes",
