@@ -32,8 +32,20 @@
       (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
     (call $stream-of (global.get $body) (i32.const 256))
     (global.set $stream (call $ok-handle))
+    (call $again))
+
+  (func $again
     (call $write (global.get $stream) (i32.const 1024) (i32.const 4) (i32.const 256))
     (if (i32.load8_u (i32.const 256)) (then unreachable)))
+
+  ;; Five milliseconds before each.
+  (func $nine-more
+    (local $n i32)
+    (loop $more
+      (call $block (call $pause (i64.const 5000000)))
+      (call $again)
+      (local.set $n (i32.add (local.get $n) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $n) (i32.const 9)))))
 
   (func $close (call $drop-output (global.get $stream)))
 

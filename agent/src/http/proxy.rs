@@ -98,7 +98,7 @@ impl Exchange<'_> {
 
 /// A request as `wasi:http` has it, from what the door has read.
 pub(super) fn request_of(mut incoming: Incoming) -> Result<http::Request<Streamed>, Failure> {
-    // How long the body is a guest may want to know before it has read it.
+    // The length stays, for the body passes as it came.
     drop_hop_by_hop(&mut incoming.headers, &["content-length"]);
     let uri = match &incoming.query {
         Some(query) => format!("{}?{query}", incoming.path),
@@ -153,4 +153,26 @@ async fn whole(mut answer: Answer, body: HyperOutgoingBody) -> Result<Answer, Ca
     answer.headers.retain(|(name, _)| name != "content-length");
     answer.body = collected.to_bytes().to_vec();
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_the_connection_stays_with_it() {
+        let headers = [
+            ("host", "h"),
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("te", "trailers"),
+            ("content-length", "0"),
+            ("x-own", "2"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        let request = build("GET", "/a?b", &headers, Body::default().streamed()).unwrap();
+        let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["host", "content-length", "x-own"]);
+        assert_eq!(request.uri().path_and_query().unwrap().as_str(), "/a?b");
+    }
 }

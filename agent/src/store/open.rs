@@ -4,6 +4,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 
@@ -11,9 +13,26 @@ use super::StoreError;
 /// only makes a full outbox of small messages hold 3 MB more.
 const CACHE_BYTES: u64 = 64 << 10;
 
+/// How long sled may take to let go of a database that was closed: it does so on threads of its own. Nobody else can
+/// have it, for the directory around it is locked.
+const LET_GO: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// The database in a directory, made where there is none.
 pub(super) fn open(dir: &Path) -> Result<sled::Db, StoreError> {
-    Ok(sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None).open()?)
+    let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    let end = Instant::now() + LET_GO;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_locked(&error) && Instant::now() < end => thread::sleep(AGAIN),
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// sled wraps the system's error into one of its own.
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
 }
 
 /// Whether opening failed for what is in the files, and not for want of space, rights or file descriptors.

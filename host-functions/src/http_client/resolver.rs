@@ -2,12 +2,12 @@
 //! unless a pattern names the address outright. What was checked here is what ureq connects to.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Uri;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
@@ -36,12 +36,12 @@ pub(super) fn system(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> 
 pub(super) struct CheckedResolver {
     patterns: Arc<[Pattern]>,
     look_up: LookUp,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 impl CheckedResolver {
     pub(super) fn new(patterns: Arc<[Pattern]>, look_up: LookUp) -> Self {
-        Self { patterns, look_up, places: Arc::new(Semaphore::new(LOOK_UPS_OF_ONE)) }
+        Self { patterns, look_up, places: Arc::new(Places::new(LOOK_UPS_OF_ONE)) }
     }
 }
 
@@ -84,9 +84,11 @@ impl Resolver for CheckedResolver {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?.trim_matches(['[', ']']).to_owned();
         let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-        let own = self.places.clone().try_acquire_owned().map_err(|_| Unresolved::Busy)?;
         let port = uri.port_u16().unwrap_or(default);
-        let found = look_up(self.look_up, own, host.clone(), port, *timeout.after)?;
+        let found = match host.parse() {
+            Ok(address) => vec![SocketAddr::new(address, port)],
+            Err(_) => self.look_up(host.clone(), port, *timeout.after)?,
+        };
         // A request that goes by a proxy resolves nothing but the proxy's own name.
         let trusted =
             config.proxy().is_some() || self.patterns.iter().any(|p| p.names_address() && p.covers(uri));
@@ -99,26 +101,56 @@ impl Resolver for CheckedResolver {
     }
 }
 
-/// One look-up on a thread of its own, so that it can be given up.
-fn look_up(
-    how: LookUp,
-    own: OwnedSemaphorePermit,
-    host: String,
-    port: u16,
-    patience: Duration,
-) -> Result<Vec<SocketAddr>, ureq::Error> {
-    let place = LOOK_UPS.try_acquire().map_err(|_| Unresolved::Busy)?;
-    let (sender, found) = mpsc::sync_channel(1);
-    let name = host.clone();
-    thread::Builder::new().name("look-up".into()).stack_size(256 << 10).spawn(move || {
-        let addresses = how(&host, port);
-        drop((place, own));
-        if sender.send(addresses).is_err() {
-            log::debug!("nobody waits for the address of {host} any more");
+impl CheckedResolver {
+    /// One look-up on a thread of its own, so that it can be given up. Waits while others have taken the places.
+    fn look_up(&self, host: String, port: u16, patience: Duration) -> Result<Vec<SocketAddr>, ureq::Error> {
+        let late = || ureq::Error::Timeout(ureq::Timeout::Resolve);
+        let began = Instant::now();
+        let own = self.places.take(patience).ok_or_else(late)?;
+        let place = LOOK_UPS.try_acquire().map_err(|_| Unresolved::Busy)?;
+        let (sender, found) = mpsc::sync_channel(1);
+        let (how, name) = (self.look_up, host.clone());
+        thread::Builder::new().name("look-up".into()).stack_size(256 << 10).spawn(move || {
+            let addresses = how(&host, port);
+            drop((place, own));
+            if sender.send(addresses).is_err() {
+                log::debug!("nobody waits for the address of {host} any more");
+            }
+        })?;
+        match found.recv_timeout(patience.saturating_sub(began.elapsed())) {
+            Ok(addresses) => Ok(addresses.map_err(|error| Unresolved::Unknown { host: name, error })?),
+            Err(_) => Err(late()),
         }
-    })?;
-    match found.recv_timeout(patience) {
-        Ok(addresses) => Ok(addresses.map_err(|error| Unresolved::Unknown { host: name, error })?),
-        Err(_) => Err(ureq::Error::Timeout(ureq::Timeout::Resolve)),
+    }
+}
+
+/// Places that can be waited for.
+#[derive(Debug)]
+struct Places {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// One of them, until it is dropped.
+struct Place(Arc<Places>);
+
+impl Places {
+    fn new(free: usize) -> Self {
+        Self { free: Mutex::new(free), freed: Condvar::new() }
+    }
+
+    fn take(self: &Arc<Self>, patience: Duration) -> Option<Place> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.freed.wait_timeout_while(free, patience, |free| *free == 0);
+        let (mut free, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *free = free.checked_sub(1)?;
+        Some(Place(self.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
     }
 }

@@ -21,6 +21,8 @@ pub enum Way {
     HalfThenLeave,
     /// Sends `half` of a response, and sleeps for an hour.
     HalfThenSleep,
+    /// Sends `half` ten times as a whole response, with pauses, and traps where that fails.
+    Slow,
     /// Writes a response without end, until that fails.
     Flood,
     /// Sends `half` as a whole response, and keeps every handle that it has: six more with each request.
@@ -40,6 +42,7 @@ pub fn does(way: Way) -> Vec<u8> {
         Way::HalfThenTrap => "(call $half) unreachable",
         Way::HalfThenLeave => "(call $half) (call $close)",
         Way::HalfThenSleep => "(call $half) (call $sleep)",
+        Way::Slow => "(call $half) (call $nine-more) (call $close) (call $finish)",
         Way::Flood => "(call $half) (call $flood)",
         Way::Keep => {
             "(drop (call $fields)) (drop (call $fields)) (drop (call $fields))

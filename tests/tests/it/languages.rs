@@ -33,7 +33,8 @@ fn says_hello(name: &str, memory_pages: u32) {
     site.hub.publish_desired(desired);
     // Compiling an interpreter takes its time.
     within(Duration::from_secs(240), "the component to be applied", || {
-        (site.hub.reported()["lastDesiredStatus"]["code"] == 200).then_some(())
+        let reported = site.hub.reported();
+        (reported["lastDesiredVersion"] == 1 && reported["lastDesiredStatus"]["code"] == 200).then_some(())
     });
     // One instance serves one request after another.
     for _ in 0..50 {
