@@ -28,7 +28,7 @@ fn middleware(site: &Site) {
         routed(d.function(hot).function(next)).set("middleware", json!({ "a": one, "b": two, "c": three }))
     });
     println!("requests/s to a hot function behind middleware that says `continue`");
-    compare(site, &["/with-0", "/with-1", "/with-3"]);
+    compare(site, &["/with-0", "/with-1", "/with-3"].map(|path| (path, request("GET", path, ""))));
 }
 
 fn wasi_http(site: &Site) {
@@ -45,16 +45,20 @@ fn wasi_http(site: &Site) {
         [Function::of(id, &artifact), fresh.set("instances", json!({ "isolation": "fresh" }))]
     };
     let functions = [both("own", guests::prebuilt("hello-http")), both("wasi", guests::prebuilt(PROXY))];
-    site.apply(2, |d| functions.into_iter().flatten().fold(d, Desired::serving));
-    compare(site, &["/own", "/own-fresh", "/wasi", "/wasi-fresh"]);
+    let ids = ["own", "own-fresh", "wasi", "wasi-fresh"];
+    // The last segment is what the proxy goes by.
+    let path = |id: &str| format!("/{id}/hello");
+    let functions = |d| functions.into_iter().flatten().fold(d, Desired::function);
+    site.apply(2, |d| ids.iter().fold(functions(d), |d, id| d.route(&path(id), id)));
+    compare(site, &ids.map(|id| (id, request("GET", &path(id), ""))));
 }
 
-/// Prints the rates of several paths, and their ratios to the first.
-fn compare(site: &Site, paths: &[&str]) {
+/// Prints the rates of several requests, and their ratios to the first.
+fn compare(site: &Site, requests: &[(&str, String)]) {
     let mut first = None;
-    for path in paths {
-        let rate = requests_per_second(&site.agent, &request("GET", path, ""));
+    for (name, request) in requests {
+        let rate = requests_per_second(&site.agent, request);
         let ratio = rate / *first.get_or_insert(rate);
-        println!("  {path:12} {rate:8.0}   {ratio:.2}");
+        println!("  {name:12} {rate:8.0}   {ratio:.2}");
     }
 }

@@ -1,5 +1,5 @@
 //! What the agent costs and gives: `cargo bench -p twinlet-tests --bench agent`. It prints figures and judges none. Machines are noisy:
-//! compare figures of one run only, and ratios rather than times.
+//! compare figures of one run only, and ratios rather than times. The names of files behind `--` are what is measured.
 //!
 //! | file | what it measures |
 //! | --- | --- |
@@ -28,8 +28,18 @@ fn kb(bytes: u64) -> u64 {
 }
 
 fn main() {
-    basics::measure(site());
-    layers::measure(&site());
-    messages::measure(&site());
-    neighbours::measure(&site());
+    let asked: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|arg| arg == name);
+    if wanted("basics") {
+        basics::measure(site());
+    }
+    if wanted("layers") {
+        layers::measure(&site());
+    }
+    if wanted("messages") {
+        messages::measure(&site());
+    }
+    if wanted("neighbours") {
+        neighbours::measure(&site());
+    }
 }
