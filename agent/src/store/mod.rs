@@ -10,6 +10,7 @@
 //! | `commit` | one `fsync` for all that wait for one |
 //! | `open` | what to do with what a crash left |
 //! | `space` | whether the disk has room |
+//! | `starts` | how many starts did not get through |
 //!
 //! Every record carries a format version and a checksum of its contents, since a damaged sled can open with pages
 //! missing and say nothing. Records are cut into chunks: sled keeps pages of over 128 KiB in files that it neither
@@ -20,11 +21,11 @@ mod layout;
 mod open;
 mod record;
 mod space;
+mod starts;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -35,9 +36,9 @@ pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
 
 use commit::Committer;
 use open::{open, open_or_repair, set_aside};
+use starts::Starts;
 
 use crate::desired::Accepted;
-use crate::state_dir::write_durably;
 
 /// Bytes of one value in sled. 17 of them stay far below the page that it would keep in a file of its own, and the
 /// database holds its size best so: 3 MiB on the disk after any number of 64 KiB values of which eight live.
@@ -47,7 +48,8 @@ const RESERVE_OF_TABLES: u64 = 8 << 20;
 /// The same for the named records, without which nothing new can run.
 const RESERVE_OF_RECORDS: u64 = 2 << 20;
 const ACCEPTED: &str = "accepted";
-/// After so many starts in a row that did not get through, the database is taken for the cause.
+/// After so many starts in a row that did not get through since the device was booted, the database is taken for the
+/// cause.
 const MAX_FAILED_STARTS: u32 = 3;
 
 /// Why the store did not do as asked.
@@ -91,23 +93,20 @@ pub struct Store {
     /// Bytes that must stay free on top of the reserves: none, save in a test that wants a full disk.
     reserved: u64,
     /// Counts starts that did not get to [`Store::started`].
-    starts: PathBuf,
+    starts: Starts,
 }
 
 impl Store {
     /// Opens the database in a directory that exists. One that can not be opened, or with which the agent has ended
-    /// in each of its last starts, is set aside; its new name is returned, and the agent starts with an empty one.
+    /// in each of its last starts since the device was booted, is set aside; its new name is returned, and the agent
+    /// starts with an empty one.
     pub fn open(state: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
         let dir = state.join("db");
-        let starts = state.join("db.starts");
-        let failed = fs::read_to_string(&starts).ok().and_then(|n| n.trim().parse().ok()).unwrap_or(0u32);
+        let starts = Starts::of(state);
+        let failed = starts.failed();
         // sled ends the process on some damage, where it should return an error: only the next start can know.
         let hopeless = failed >= MAX_FAILED_STARTS;
-        let count = if hopeless { 0 } else { failed.saturating_add(1) };
-        if let Err(error) = write_durably(&starts, count.to_string().as_bytes()) {
-            // As on a full disk, with which the agent is to serve all the same.
-            log::warn!("{}: {error}; this start is not counted", starts.display());
-        }
+        starts.note(if hopeless { 0 } else { failed.saturating_add(1) });
         let opened = if hopeless { None } else { open_or_repair(&dir)? };
         let (db, aside) = match opened {
             Some(db) => (db, None),
@@ -123,10 +122,7 @@ impl Store {
 
     /// The agent has got through its start with this database.
     pub fn started(&self) -> io::Result<()> {
-        match fs::remove_file(&self.starts) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.starts.passed()
     }
 
     /// The desired state that was accepted last, if any was.

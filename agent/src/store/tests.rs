@@ -1,6 +1,7 @@
 //! Tables and the commits of many threads, on real files.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
