@@ -8,7 +8,7 @@ use twinlet_tests::Agent;
 
 /// Connections of each of the two threads of [`requests_per_second`].
 pub(crate) const CONNECTIONS: usize = 16;
-const LOADED: Duration = Duration::from_millis(2_500);
+const LOADED: Duration = Duration::from_millis(2_000);
 
 /// The bytes of a request.
 pub(crate) fn request(method: &str, path: &str, body: &str) -> String {
