@@ -97,14 +97,12 @@ impl Exchange<'_> {
 }
 
 /// A request as `wasi:http` has it, from what the door has read.
-pub(super) fn request_of(mut incoming: Incoming) -> Result<http::Request<Streamed>, Failure> {
-    // The length stays, for the body passes as it came.
-    drop_hop_by_hop(&mut incoming.headers, &["content-length"]);
+pub(super) fn request_of(incoming: Incoming) -> Result<http::Request<Streamed>, Failure> {
     let uri = match &incoming.query {
         Some(query) => format!("{}?{query}", incoming.path),
         None => incoming.path,
     };
-    build(&incoming.method, &uri, &incoming.headers, incoming.body.streamed())
+    build(&incoming.method, &uri, incoming.headers, incoming.body.streamed())
 }
 
 /// The same from what middleware has seen.
@@ -113,15 +111,17 @@ pub(super) fn request_from(request: &Request) -> Result<http::Request<Streamed>,
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
     };
-    build(&request.method, &uri, &request.headers, Body::Whole(request.body.clone()).streamed())
+    build(&request.method, &uri, request.headers.clone(), Body::Whole(request.body.clone()).streamed())
 }
 
 fn build(
     method: &str,
     uri: &str,
-    headers: &[(String, Vec<u8>)],
+    mut headers: Vec<(String, Vec<u8>)>,
     body: Streamed,
 ) -> Result<http::Request<Streamed>, Failure> {
+    // The length stays, for the body passes as it came.
+    drop_hop_by_hop(&mut headers, &["content-length"]);
     let mut request = http::Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(name.as_str(), value.as_slice());
@@ -170,7 +170,7 @@ mod tests {
             ("x-own", "2"),
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let request = build("GET", "/a?b", &headers, Body::default().streamed()).unwrap();
+        let request = build("GET", "/a?b", headers.to_vec(), Body::default().streamed()).unwrap();
         let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
         assert_eq!(names, ["host", "content-length", "x-own"]);
         assert_eq!(request.uri().path_and_query().unwrap().as_str(), "/a?b");
