@@ -89,6 +89,16 @@ pub fn fetches(url: &str) -> Vec<u8> {
     component(&with_text(wat!("fetches"), url))
 }
 
+/// Keeps a request's body by `wasi:keyvalue` where it has one, and answers 200 with what is kept now, or 404.
+pub fn keeps() -> Vec<u8> {
+    component(wat!("keeps"))
+}
+
+/// Answers 200 with what `wasi:config` has under the key that the request's body names, or 404.
+pub fn configured() -> Vec<u8> {
+    component(wat!("configured"))
+}
+
 /// Never answers.
 pub fn spins() -> Vec<u8> {
     component(wat!("spins"))

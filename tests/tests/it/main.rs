@@ -31,6 +31,7 @@ mod restarts;
 mod samples;
 mod signals;
 mod slow_outbound;
+mod standards;
 mod systemd;
 mod telemetry;
 mod twin;
