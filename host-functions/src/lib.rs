@@ -2,7 +2,7 @@
 //!
 //! The agent gives each function version one [`Environment`] (its name, config, permissions and the narrow traits
 //! below), each instance one [`Guest`] as its store's data, and one [`Linker`](wasmtime::component::Linker) made by
-//! [`link`] to all of them. From there on a guest talks to this crate alone:
+//! [`link()`] to all of them. From there on a guest talks to this crate alone:
 //!
 //! | WIT interface | file |
 //! | --- | --- |

@@ -84,7 +84,7 @@ impl Host for Guest {
     }
 }
 
-/// Text from a guest with its control characters escaped, cut at [`MAX_LINE_BYTES`].
+/// Text from a guest with its control characters escaped, cut at 4,096 bytes.
 pub fn escaped(text: &str) -> String {
     let cut = text.floor_char_boundary(MAX_LINE_BYTES);
     let mut line = String::with_capacity(cut.min(text.len()) + 1);

@@ -1,6 +1,6 @@
 //! What the hub wants: typed, and valid by construction. Knows nothing of how documents arrive or are carried out.
 //!
-//! A [`Document`] is the JSON of `edge/twin/{node_id}/desired` as it came; [`Desired`] is what it means. The messages
+//! What is parsed is the JSON of `edge/twin/{node_id}/desired` as it came; [`Desired`] is what it means. The messages
 //! of the contract's own topics lie as a layer above it: see [`Accepted`].
 
 mod accepted;

@@ -88,7 +88,7 @@ pub struct Incoming {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The body.
     pub body: Body,
-    /// From [`request_id`].
+    /// The client's own where it sent a sane one, else a new one.
     pub request_id: String,
 }
 
