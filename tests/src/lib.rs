@@ -15,6 +15,7 @@
 //! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
 //! | [`agent`] | the process under test |
 //! | [`metrics`] | the text of `/metrics`, parsed |
+//! | [`slow`] | a server that takes five seconds for each answer |
 //! | [`site`] | one of each, wired together |
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +37,7 @@ pub mod link;
 pub mod metrics;
 pub mod piecewise;
 pub mod site;
+pub mod slow;
 pub mod wait;
 
 pub use agent::{Agent, AgentBuilder};

@@ -67,6 +67,8 @@ pub(super) struct Turn {
     /// In a row.
     crashes: u32,
     restart_at: Option<Instant>,
+    /// Calls from guest to guest that lie below this turn on its worker's stack.
+    depth: u32,
 }
 
 impl Actor {
@@ -123,6 +125,7 @@ impl Actor {
     /// Takes what waits in the mailbox, until `until` at about; says whether something is left to do.
     pub(super) fn run(&self, house: &House, until: Instant) -> bool {
         let mut turn = self.turn();
+        turn.depth = 0;
         let mut left = false;
         while !left && self.is_ready(house, &mut turn) {
             let Some(event) = self.mailbox().pop() else { break };
@@ -143,6 +146,8 @@ impl Actor {
         (mark, depth, deadline): (u64, u32, Instant),
     ) -> Result<CallRet, CallError> {
         let mut turn = self.turn();
+        // Of all that is taken in this turn: it lies on the caller's stack.
+        turn.depth = depth;
         loop {
             if !self.is_ready(house, &mut turn) {
                 return Err(CallError::Exhausted("the actor has crashed and starts again later".into()));
@@ -156,7 +161,7 @@ impl Actor {
         }
         let function = turn.function.clone().ok_or_else(stopped)?;
         let began = Instant::now();
-        let answer = self.event(&mut turn, &function, |instance| instance.is_event(depth).call(src, message));
+        let answer = self.event(&mut turn, &function, |instance| instance.call(src, message));
         if depth > 0 {
             // A request is counted by the door's side.
             function.metrics.invoked(outcome(&answer), began.elapsed());
@@ -168,8 +173,7 @@ impl Actor {
     fn take(&self, house: &House, turn: &mut Turn, event: Event) {
         let Some(function) = turn.function.clone() else { return };
         let began = Instant::now();
-        let taken =
-            self.event(turn, &function, |instance| instance.is_event(0).cast(&event.src, event.message()));
+        let taken = self.event(turn, &function, |instance| instance.cast(&event.src, event.message()));
         function.metrics.invoked(outcome(&taken), began.elapsed());
         if let Content::Timer(timer) = &event.content {
             house.timers.over(timer);
@@ -185,8 +189,9 @@ impl Actor {
         function: &Function,
         call: impl FnOnce(&mut Instance) -> Called<R>,
     ) -> Result<R, CallError> {
+        let depth = turn.depth;
         let instance = turn.instance.as_mut().ok_or_else(stopped)?;
-        function.event(instance, Instant::now() + function.spec.max_execution, call)
+        function.event(instance, Instant::now() + function.spec.max_execution, |i| call(i.is_event(depth)))
     }
 
     /// Becomes what it is to be, and starts where it has no instance; false where it takes nothing now.
@@ -194,7 +199,7 @@ impl Actor {
         let wanted = std::mem::take(&mut *self.wanted());
         if let Some(Stop { forget, done, mark }) = wanted.stop {
             self.stop(turn);
-            *turn = Turn::default();
+            *turn = Turn { depth: turn.depth, ..Turn::default() };
             let dropped = std::iter::from_fn(|| self.mailbox().pop_before(mark)).collect();
             house.is_stopped(self, dropped, forget, wanted.version.is_some());
             if done.send(()).is_err() {
@@ -204,7 +209,7 @@ impl Actor {
         if let Some(function) = wanted.version {
             self.stop(turn);
             self.transient.store(function.spec.state == StatePolicy::Transient, Ordering::Release);
-            *turn = Turn { function: Some(function), ..Turn::default() };
+            *turn = Turn { function: Some(function), depth: turn.depth, ..Turn::default() };
         }
         // The first restart is at once: the second pass of this loop.
         while turn.instance.is_none() {
@@ -224,8 +229,9 @@ impl Actor {
         });
         let config = serde_json::Value::Object(function.spec.config.clone()).to_string();
         let deadline = Instant::now() + function.spec.max_execution;
+        let depth = turn.depth;
         let started = function.take(deadline).and_then(|mut instance| {
-            function.event(&mut instance, deadline, |i| i.is_event(0).init(&config, state.as_deref()))?;
+            function.event(&mut instance, deadline, |i| i.is_event(depth).init(&config, state.as_deref()))?;
             Ok(instance)
         });
         match started {
@@ -278,7 +284,7 @@ impl Actor {
     fn stop(&self, turn: &mut Turn) {
         let Some(function) = turn.function.clone() else { return };
         if turn.instance.is_some()
-            && let Err(error) = self.event(turn, &function, |instance| instance.is_event(0).stop())
+            && let Err(error) = self.event(turn, &function, Instance::stop)
         {
             log::warn!("actor {}: handle-stop: {error}", self.id);
         }

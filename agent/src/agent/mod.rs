@@ -1,6 +1,7 @@
 //! The whole agent as one value: opens what it keeps, starts its threads, passes settings on, and ends them in the
 //! reverse order. Knows who is connected to whom, and nothing of what they do.
 
+mod doors;
 mod net;
 mod notify;
 mod settings;
@@ -15,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use doors::open_doors;
 use net::Net;
 pub use settings::Live;
 
@@ -314,44 +316,5 @@ fn defaults(config: &Config) -> Defaults {
             isolation: Isolation::Reused,
         },
         max_memory_pages: config.guests.max_memory_pages,
-    }
-}
-
-struct Doors {
-    address: Option<SocketAddr>,
-    public: Option<JoinHandle<()>>,
-    local: Vec<LocalDoor>,
-}
-
-fn open_doors(
-    config: &Config,
-    handle: &Handle,
-    service: &Arc<Service>,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<Doors> {
-    let max_body = config.http.max_body_bytes;
-    let socket = &config.local_socket;
-    let local = LocalDoor::open(socket, service.clone(), max_body)
-        .with_context(|| format!("the local socket {}", socket.display()))?;
-    let listen = config.http.listen;
-    #[cfg(feature = "public-door")]
-    {
-        let listener = handle
-            .block_on(tokio::net::TcpListener::bind(listen))
-            .with_context(|| format!("listening on {listen}"))?;
-        let address = listener.local_addr()?;
-        let limits = Arc::new(config.http.clone());
-        let public = handle.spawn(crate::http::public::serve(listener, service.clone(), limits, stop));
-        log::info!("listening on http://{address} and {}", socket.display());
-        Ok(Doors { address: Some(address), public: Some(public), local: vec![local] })
-    }
-    #[cfg(not(feature = "public-door"))]
-    {
-        drop((handle, stop));
-        let loopback = LocalDoor::open_loopback(listen, service.clone(), max_body)
-            .with_context(|| format!("listening on {listen}"))?;
-        let address = loopback.address();
-        log::info!("listening on http://{} and {}", address.unwrap_or(listen), socket.display());
-        Ok(Doors { address, public: None, local: vec![local, loopback] })
     }
 }

@@ -109,9 +109,14 @@ impl Exchange<'_> {
         reply: &Shared,
     ) -> Option<Answer> {
         let path = request.path.clone();
-        let answered = match turn {
-            Turn::Run => self.before(&path, request),
-            _ => Err(Failure::Timeout),
+        let answered = match (turn, &target) {
+            (Turn::Run, _) => self.before(&path, request),
+            (_, Ok(target)) => {
+                let late = CallError::Timeout(target.function.spec.max_execution);
+                self.note(&target.function, &late, &request.request_id);
+                Err(Failure::Timeout)
+            }
+            (_, Err(_)) => Err(Failure::Timeout),
         };
         let answered = match answered {
             Err(failure) => Err(failure),

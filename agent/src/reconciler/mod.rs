@@ -4,6 +4,7 @@
 //! Swap, never strip: a function's new version is prepared beside the old one and takes its place in one step; a route
 //! keeps its old target until its new one is ready; what is no longer wanted goes last.
 
+mod house;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -323,42 +324,6 @@ impl Reconciler {
             DesiredStatus::new(500, failures.join("; "))
         };
         self.board.settle(wanted.version, status);
-    }
-
-    fn keep_house(&self, wanted: &Desired, state: &mut State, newer: &watch::Receiver<Arc<Desired>>) {
-        let given_up = || {
-            self.tick();
-            newer.has_changed().unwrap_or(true)
-        };
-        let now = Instant::now();
-        for function in state.functions.values().filter_map(|item| item.serving.as_ref()) {
-            function.drop_idle(now);
-            if function.is_short()
-                && let Err(error) = self.preparer.warm_up(function, &given_up)
-            {
-                log::warn!("function {}: starting another instance: {error}", function.id);
-            }
-        }
-        if *wanted != Desired::default() && state.sweep.take_if(|at| *at <= now).is_some() {
-            self.preparer
-                .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
-        }
-        let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
-        keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
-        let artifacts = &self.preparer.artifacts;
-        let swept = artifacts.evict(self.cache_bytes, &keep).and_then(|removed| {
-            for sha256 in &removed {
-                log::info!("artifact {sha256}: removed to make room");
-                if let Err(error) = self.preparer.store.forget_seal(sha256) {
-                    log::warn!("artifact {sha256}: forgetting its seal: {error}");
-                }
-            }
-            artifacts.bytes()
-        });
-        match swept {
-            Ok(bytes) => self.metrics.artifact_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX)),
-            Err(error) => log::warn!("looking after the artifacts: {error}"),
-        }
     }
 
     /// How long until something is to be done without a new desired state.

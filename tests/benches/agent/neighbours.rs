@@ -1,13 +1,11 @@
 //! How long a well-behaved function takes beside others that take what they can get, and what memory the agent takes.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use twinlet_tests::guests::{self, hostile};
-use twinlet_tests::wait::Journal;
+use twinlet_tests::slow::slow_server;
 use twinlet_tests::{DEADLINE, Desired, Site};
 
 use crate::kb;
@@ -15,8 +13,6 @@ use crate::load::{Times, request};
 
 /// Requests for a hostile function at one time, each of which uses up its time.
 const AT_ONCE: usize = 4;
-/// How long the slow server takes.
-const SLOWNESS: Duration = Duration::from_secs(5);
 /// Instances that wait for the slow server.
 const WAITING: usize = 10;
 /// How often memory is looked at.
@@ -114,28 +110,4 @@ fn beside<R>(site: &Site, function: &str, at_once: usize, work: impl FnOnce() ->
         done.store(true, Ordering::SeqCst);
         result
     })
-}
-
-/// A server on loopback that answers every request after [`SLOWNESS`]; its port, and an entry for each request.
-fn slow_server() -> (u16, Journal<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (port, asked) = (listener.local_addr().unwrap().port(), Journal::default());
-    let requests = asked.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let requests = requests.clone();
-            std::thread::spawn(move || answer_slowly(stream, &requests));
-        }
-    });
-    (port, asked)
-}
-
-fn answer_slowly(mut stream: TcpStream, requests: &Journal<()>) {
-    let mut head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-    if head.any(|line| line.is_empty()) {
-        requests.push(());
-        // Not a wait for anything: this is what is slow about the server.
-        std::thread::sleep(SLOWNESS);
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").ok();
-    }
 }

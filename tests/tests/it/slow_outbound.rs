@@ -1,46 +1,14 @@
 //! A function that waits for a slow server holds nothing that its neighbours need.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
-
 use serde_json::json;
-use twinlet_tests::wait::Journal;
+use twinlet_tests::slow::slow_server;
 use twinlet_tests::{DEADLINE, Site, guests};
 
 use crate::agent;
 use crate::neighbour::{ask, beside, deploy};
 
-/// How long the server takes.
-const SLOWNESS: Duration = Duration::from_secs(5);
 /// Instances of the function that waits, and requests for it at once.
 const INSTANCES: usize = 6;
-
-/// A server on loopback that answers every request after [`SLOWNESS`]; its port, and an entry for each request.
-fn slow_server() -> (u16, Journal<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (port, asked) = (listener.local_addr().unwrap().port(), Journal::default());
-    let requests = asked.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let requests = requests.clone();
-            std::thread::spawn(move || answer_slowly(stream, &requests));
-        }
-    });
-    (port, asked)
-}
-
-fn answer_slowly(mut stream: TcpStream, requests: &Journal<()>) {
-    let mut head = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-    if !head.any(|line| line.is_empty()) {
-        return;
-    }
-    requests.push(());
-    // Not a wait for anything: this is what is slow about the server.
-    std::thread::sleep(SLOWNESS);
-    // A client that has given up is what one of the tests is about.
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").ok();
-}
 
 /// A site where `slow`, which asks the server, and its neighbour serve.
 fn site_with_slow(port: u16, max_execution_ms: u64) -> Site {
