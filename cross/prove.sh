@@ -96,7 +96,7 @@ start_agent() {
   began=$(now_ms)
   env -i NODE_ID=cross CACHE_DIR="$work/state" LISTEN_ADDR=127.0.0.1 LISTEN_PORT=0 \
     MQTT_BROKER="mqtt://127.0.0.1:$port" COMPILE_TIMEOUT_SECS="$deadline_s" \
-    "$(command -v $qemu)" -L "$sysroot" "$work/twinlet" >>"$work/log" 2>&1 &
+    "$(command -v $qemu)" -L "$sysroot" "$work/twinlet" run >>"$work/log" 2>&1 &
   agent=$!
   wait_for "it listened" grep -q 'listening on http://' "$work/log"
   url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$work/log")

@@ -1,14 +1,15 @@
 //! Where everyone writes what is so: the reconciler its phases, functions their errors and reported values. The
 //! reporter and the doors read it. Knows nothing of how it is published.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tokio::sync::watch;
 use twinlet_host::ReportSink;
 use twinlet_host::twin::Error as ReportError;
 
-use crate::desired::FunctionId;
+use crate::desired::{FunctionId, Origin};
 use crate::status::{DesiredStatus, FunctionStatus, Phase, Status};
 
 /// Keys that one function may report.
@@ -66,10 +67,23 @@ impl Board {
         });
     }
 
+    /// Who asked for the functions that are here.
+    pub fn origins(&self, origins: &BTreeMap<FunctionId, Origin>) {
+        self.status.send_if_modified(|all| {
+            let mut changed = false;
+            for (id, function) in &mut all.functions {
+                let origin = origins.get(id).copied();
+                changed |= std::mem::replace(&mut function.origin, origin) != origin;
+            }
+            changed
+        });
+    }
+
     /// A function of this version has come so far.
     pub fn phase(&self, id: &FunctionId, version: u64, phase: Phase) {
         self.change(id, |function| {
             function.crashed = false;
+            function.again = None;
             if function.version != version || function.phase != phase {
                 function.since = unix_seconds();
             }
@@ -125,8 +139,9 @@ impl Board {
     }
 
     /// A function's preparation failed, for now or until it changes, after so many earlier ones.
-    pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, failures: u32) {
+    pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, failures: u32, again: Option<Instant>) {
         self.change(id, |function| {
+            function.again = again;
             function.phase = phase;
             function.since = unix_seconds();
             function.last_error = Some(cut(error));
@@ -173,6 +188,7 @@ impl Board {
     fn change(&self, id: &FunctionId, change: impl FnOnce(&mut FunctionStatus)) {
         self.status.send_if_modified(|all| {
             let function = all.functions.entry(id.clone()).or_insert_with(|| FunctionStatus {
+                origin: None,
                 version: 0,
                 serving_version: None,
                 phase: Phase::Pending,
@@ -181,6 +197,7 @@ impl Board {
                 since: unix_seconds(),
                 reported: serde_json::Map::new(),
                 crashed: false,
+                again: None,
             });
             let before = function.clone();
             change(function);
@@ -212,7 +229,13 @@ impl ReportSink for Board {
 
 /// Seconds since 1970 by the device's clock, which may be wrong.
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_millis() / 1_000
+}
+
+/// Milliseconds since 1970 by the device's clock, which may be wrong.
+pub fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn cut(error: &str) -> String {

@@ -69,6 +69,9 @@ pub enum FetchError {
         /// What came.
         found: Sha256,
     },
+    /// It was put on the device by the management API, and can be had nowhere else.
+    #[error("it is no longer on this device, to which it was uploaded: upload it again")]
+    Uploaded,
     /// A file of certificates is not one.
     #[error("{0}")]
     Roots(String),
@@ -153,6 +156,9 @@ impl Fetcher {
     }
 
     fn open(&self, url: &str) -> Result<Box<dyn Read>, FetchError> {
+        if url.starts_with("upload://") {
+            return Err(FetchError::Uploaded);
+        }
         if let Some(path) = url.strip_prefix("file://") {
             let unreadable = |source| FetchError::Read { url: url.to_owned(), received: 0, source };
             // Opening a pipe would wait for a writer.

@@ -23,7 +23,7 @@
 //! | [`routes`], [`chains`], [`serving`] | which function, which middleware; the snapshot that is served | requests |
 //! | [`http`] | one service, two doors | desired state |
 //! | [`outbox`], [`keyvalue`] | telemetry on its way; what functions keep | MQTT; what it means |
-//! | [`board`], [`status`], [`metrics`], [`process`] | what is so, in words and numbers | who reads it |
+//! | [`board`], [`status`], [`metrics`], [`process`], [`logs`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
 //! | [`backoff`] | how long until the next try | of what |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
@@ -54,6 +54,7 @@ pub mod fetch;
 pub mod http;
 pub mod hub;
 pub mod keyvalue;
+pub mod logs;
 pub mod metrics;
 pub mod mqtt;
 pub mod outbox;

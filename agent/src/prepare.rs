@@ -35,7 +35,7 @@ pub struct Preparer {
     /// Gets artifacts.
     pub fetcher: Arc<Fetcher>,
     /// Keeps them.
-    pub artifacts: Artifacts,
+    pub artifacts: Arc<Artifacts>,
     /// Compiles them.
     pub compiler: Compiler,
     /// Seals what was compiled.
@@ -154,7 +154,7 @@ impl Preparer {
         };
         let partial = result.map_err(|error| match error {
             FetchError::Superseded => PrepareError::Superseded,
-            FetchError::TooLarge { .. } => failed(Phase::Fetching, error, false),
+            FetchError::TooLarge { .. } | FetchError::Uploaded => failed(Phase::Fetching, error, false),
             FetchError::Digest { .. } | FetchError::Size { .. } => failed(Phase::Verifying, error, true),
             _ => failed(Phase::Fetching, error, true),
         })?;

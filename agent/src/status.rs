@@ -2,11 +2,12 @@
 //! writes it, the reporter publishes it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::desired::FunctionId;
+use crate::desired::{FunctionId, Origin};
 
 /// The whole reported state, as it is published.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -40,6 +41,8 @@ impl DesiredStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionStatus {
+    /// Who asked for it; none once it is no longer wanted.
+    pub origin: Option<Origin>,
     /// The version that is wanted.
     pub version: u64,
     /// The version that serves, if any does; another one than wanted while a new one is prepared or has failed.
@@ -58,6 +61,9 @@ pub struct FunctionStatus {
     /// An actor that waits to be started again after a crash.
     #[serde(skip)]
     pub crashed: bool,
+    /// When it is tried again, where it failed and will be.
+    #[serde(skip)]
+    pub again: Option<Instant>,
 }
 
 /// How far a function has come.

@@ -1,15 +1,17 @@
-//! Takes what the hub asks for: reads each message, keeps what is new on the disk, and only then lets the house know.
-//! Runs on a thread of its own, since making durable blocks. Knows nothing of how anything is carried out.
+//! Takes what the hub asks for, and what is asked for on the device: reads it, keeps what is new on the disk, and only
+//! then lets the house know. Runs on a thread of its own, since making durable blocks. Knows nothing of how anything is
+//! carried out.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use twinlet_host::twin::depth;
 
 use crate::board::Board;
-use crate::desired::{Accepted, Change, Defaults, Desired, Problems, Refused};
+use crate::desired::{Accepted, Ask, AskError, Change, Defaults, Desired, Done, Problems, Refused};
 use crate::metrics::{Metrics, Taken};
 use crate::mqtt::{Inbound, Message};
 use crate::status::DesiredStatus;
@@ -21,6 +23,41 @@ const MAX_DEPTH: usize = 32;
 const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// Characters of a refused message's problems in one log line.
 const MAX_SHOWN: usize = 1_024;
+
+/// Asks that may wait; each holds up a thread of whoever asks.
+const ASKS: usize = 16;
+
+/// Where those on the device ask for changes.
+#[derive(Clone)]
+pub struct Desk {
+    asks: mpsc::Sender<Asked>,
+}
+
+/// What comes in over the desk.
+pub struct Asks {
+    asks: mpsc::Receiver<Asked>,
+}
+
+struct Asked {
+    ask: Ask,
+    answer: std_mpsc::SyncSender<Result<Done, AskError>>,
+}
+
+/// A desk, and where it is served.
+pub fn desk() -> (Desk, Asks) {
+    let (sender, asks) = mpsc::channel(ASKS);
+    (Desk { asks: sender }, Asks { asks })
+}
+
+impl Desk {
+    /// Asks for a change. When this returns it is on the disk, or nothing has changed. Blocks; not
+    /// for threads of a runtime.
+    pub fn ask(&self, ask: Ask) -> Result<Done, AskError> {
+        let (answer, answered) = std_mpsc::sync_channel(1);
+        self.asks.blocking_send(Asked { ask, answer }).map_err(|_| AskError::Stopping)?;
+        answered.recv().unwrap_or(Err(AskError::Stopping))
+    }
+}
 
 /// What stands, and where changes go.
 pub struct Twin {
@@ -65,29 +102,68 @@ impl Twin {
         self.desired.subscribe()
     }
 
-    /// Takes messages until their sender is gone.
-    pub fn run(mut self, mut inbound: mpsc::Receiver<Message>) {
-        while let Some(message) = inbound.blocking_recv() {
-            let topic = topic(message.kind);
-            let taken = match self.take(message.kind, &message.payload) {
-                Ok(Change::None) => {
-                    log::debug!("{topic}: says what stands already");
-                    Taken::Unchanged
+    /// Takes messages and asks until the sender of the messages is gone.
+    pub fn run(mut self, mut inbound: mpsc::Receiver<Message>, mut desk: Asks, runtime: &Handle) {
+        loop {
+            let came = runtime.block_on(async {
+                tokio::select! {
+                    message = inbound.recv() => message.map(Came::Message),
+                    Some(asked) = desk.asks.recv() => Some(Came::Ask(asked)),
                 }
-                Ok(Change::Next(accepted, desired)) => {
-                    if !self.keep(topic, &accepted, &inbound) {
+            });
+            match came {
+                None => return,
+                Some(Came::Ask(asked)) => self.answer(asked),
+                Some(Came::Message(message)) => {
+                    if !self.message(message, &inbound) {
                         return;
                     }
-                    self.publish(topic, *accepted, *desired);
-                    Taken::Accepted
                 }
-                Err(refused) => {
-                    self.refuse(topic, &message.payload, &refused);
-                    Taken::Refused
+            }
+        }
+    }
+
+    /// Takes one message. False where the agent ends before what it says is on the disk.
+    fn message(&mut self, message: Message, inbound: &mpsc::Receiver<Message>) -> bool {
+        let topic = topic(message.kind);
+        let taken = match self.take(message.kind, &message.payload) {
+            Ok(Change::None) => {
+                log::debug!("{topic}: says what stands already");
+                Taken::Unchanged
+            }
+            Ok(Change::Next(accepted, desired)) => {
+                if !self.keep(topic, &accepted, inbound) {
+                    return false;
                 }
-            };
-            self.metrics.message(topic, taken);
-            message.ack.done();
+                self.publish(topic, *accepted, *desired);
+                Taken::Accepted
+            }
+            Err(refused) => {
+                self.refuse(topic, &message.payload, &refused);
+                Taken::Refused
+            }
+        };
+        self.metrics.message(topic, taken);
+        message.ack.done();
+        true
+    }
+
+    /// Does what was asked for on the device, once: who asked learns how it went, and can ask again.
+    fn answer(&mut self, asked: Asked) {
+        let before = match &asked.ask {
+            Ask::Put(bundle) => self.accepted.bundle(&bundle.id).map(Box::new),
+            Ask::Remove(_) => None,
+        };
+        let done = self.accepted.ask(asked.ask, &self.defaults).and_then(|(accepted, desired)| {
+            self.store.keep_accepted(&accepted).map_err(|error| AskError::Disk(error.to_string()))?;
+            self.publish("management API", *accepted, *desired);
+            Ok(Done { desired: self.desired.borrow().clone(), before })
+        });
+        if let Err(error) = &done {
+            log::info!("management API: refused: {error}");
+        }
+        if asked.answer.send(done).is_err() {
+            log::debug!("management API: whoever asked is gone");
         }
     }
 
@@ -131,6 +207,11 @@ impl Twin {
             desired.functions.len(),
             desired.routes.len()
         );
+        for (id, why) in &desired.misfits {
+            log::warn!(
+                "function {id}: asked for on this device, and no longer fits its configuration: {why}"
+            );
+        }
         self.accepted = accepted;
         self.board.desired(Some(desired.version), DesiredStatus::new(202, "accepted"));
         self.desired.send_replace(Arc::new(desired));
@@ -149,6 +230,12 @@ impl Twin {
         }
         self.board.desired(None, DesiredStatus::new(refused.code(), told));
     }
+}
+
+/// What a turn of [`Twin::run`] begins with.
+enum Came {
+    Message(Message),
+    Ask(Asked),
 }
 
 /// What a message is called in logs and metrics.

@@ -109,6 +109,7 @@ impl AgentBuilder {
     pub fn spawn(&self) -> Agent {
         let inherited = ["PATH", "HOME", "LLVM_PROFILE_FILE"].map(|key| (key, std::env::var_os(key)));
         let mut child = Command::new(&self.binary)
+            .arg("run")
             .env_clear()
             .envs(inherited.into_iter().filter_map(|(key, value)| Some((key, value?))))
             .envs(&self.env)

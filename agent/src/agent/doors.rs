@@ -11,6 +11,8 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::http::Service;
 use crate::http::local::LocalDoor;
+#[cfg(feature = "public-door")]
+use crate::http::public::{self, Door};
 
 /// The open doors.
 pub(super) struct Doors {
@@ -26,6 +28,8 @@ pub(super) fn open_doors(
     service: &Arc<Service>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<Doors> {
+    #[cfg(feature = "public-door")]
+    let access = Arc::new(public::Access::default());
     let max_body = config.http.max_body_bytes;
     let socket = &config.local_socket;
     let local = LocalDoor::open(socket, service.clone(), max_body)
@@ -37,8 +41,8 @@ pub(super) fn open_doors(
             .block_on(tokio::net::TcpListener::bind(listen))
             .with_context(|| format!("listening on {listen}"))?;
         let address = listener.local_addr()?;
-        let limits = Arc::new(config.http.clone());
-        let public = handle.spawn(crate::http::public::serve(listener, service.clone(), limits, stop));
+        let door = Arc::new(Door { service: service.clone(), limits: config.http.clone(), access });
+        let public = handle.spawn(public::serve(listener, door, stop));
         log::info!("listening on http://{address} and {}", socket.display());
         Ok(Doors { address: Some(address), public: Some(public), local: vec![local] })
     }

@@ -8,7 +8,7 @@ mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -29,6 +29,7 @@ use crate::desired::{Defaults, Instances, Isolation};
 use crate::engine::Runtime;
 use crate::fetch::Fetcher;
 use crate::http::Service;
+use crate::http::api::{Api, NodeInfo};
 use crate::http::local::LocalDoor;
 use crate::hub::Connection;
 use crate::keyvalue::KeyValues;
@@ -43,7 +44,7 @@ use crate::serving::Serving;
 use crate::state_dir::StateDir;
 use crate::store::Store;
 use crate::thread::Thread;
-use crate::twin::Twin;
+use crate::twin::{self, Twin};
 use crate::workers::Workers;
 
 /// The version of this build.
@@ -121,14 +122,16 @@ impl Agent {
 
         let twin = Twin::restore(defaults(config), store.clone(), board.clone(), metrics.clone());
         let desired = twin.subscribe();
+        let (desk, asks) = twin::desk();
+        let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
         let reconciler = Reconciler {
             preparer: Preparer {
                 fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
-                artifacts: Artifacts::open(state.path()).context("the artifacts in cache_dir")?,
+                artifacts: artifacts.clone(),
                 compiler: Compiler::new(&config.guests)?,
                 sealer: Sealer::new(&state.device_key()?),
                 keyvalue: Arc::new(KeyValues::new(&store)),
-                store,
+                store: store.clone(),
                 node: node.clone(),
                 actors: actors.clone(),
                 runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
@@ -148,14 +151,38 @@ impl Agent {
         let of_reconciler = desired.clone();
         let reconciler = Thread::start("reconciler", move || reconciler.run(of_reconciler))?;
 
-        let service =
-            Service::new(serving.clone(), workers.clone(), actors.clone(), metrics.clone(), board.clone());
+        let (connected, connection) = watch::channel(Connection::Down { error: None });
+        let api = Api {
+            desk,
+            desired: desired.clone(),
+            artifacts,
+            store,
+            connection: connection.clone(),
+            settings: config.api.clone(),
+            node: NodeInfo {
+                id: node.clone(),
+                pop_id: config.pop_id.clone(),
+                state: state.path().to_owned(),
+                started: Instant::now(),
+                scheme: if config.http.tls.is_some() { "https" } else { "http" },
+                version: VERSION,
+            },
+            runtime: handle.clone(),
+            at_work: AtomicUsize::new(0),
+        };
+        let service = Service::new(
+            serving.clone(),
+            workers.clone(),
+            actors.clone(),
+            metrics.clone(),
+            board.clone(),
+            api,
+        );
         let (stop_doors, doors_stop) = watch::channel(false);
         let doors = open_doors(config, &handle, &Arc::new(service), doors_stop)?;
 
         let (inbound, of_twin) = mpsc::channel(MESSAGES);
         let (publish, to_publish) = mpsc::channel(MESSAGES);
-        let (connected, connection) = watch::channel(Connection::Down { error: None });
         let counters = Arc::new(mqtt::Counters::default());
         let (live, followed) = Live::new(config);
         let (stop_mqtt, mqtt_stop) = watch::channel(None);
@@ -168,7 +195,8 @@ impl Agent {
             counters: counters.clone(),
         };
         let mqtt = handle.spawn(mqtt::run(links, followed.mqtt, mqtt_stop));
-        let twin = Thread::start("twin", move || twin.run(of_twin))?;
+        let of_asks = handle.clone();
+        let twin = Thread::start("twin", move || twin.run(of_twin, asks, &of_asks))?;
         let reporter = Reporter {
             node: node.clone(),
             pop_id: config.pop_id.clone(),

@@ -1,116 +1,54 @@
-//! The command line: reads settings from where they stand, runs the agent, and turns signals into what they ask for.
+//! The command line: one command for each thing that an operator, a technician or a module author does. A command is
+//! one file with `command`, its part of the help, and `run`.
 
-mod flags;
+mod run;
+mod settings;
+mod version;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
-use log::LevelFilter;
-use simple_logger::SimpleLogger;
-use tokio::signal::unix::{SignalKind, signal};
+use clap::{ArgMatches, Command};
 
-use crate::agent::Agent;
 use crate::compile;
-use crate::config::{FileText, Layers, Resolved, reload_differences};
-use flags::Invocation;
 
-/// The exit code for a configuration that can not be used, from sysexits.h.
-const EX_CONFIG: u8 = 78;
-/// Libraries whose own debugging says little about this agent.
-const QUIET: &[&str] =
-    &["cranelift", "hyper", "rumqttc", "rustls", "sled", "tiny_http", "ureq", "ureq_proto", "wasmtime"];
+/// One command: its help, and what it does.
+type Entry = (fn() -> Command, fn(&ArgMatches) -> anyhow::Result<ExitCode>);
+
+/// All commands, in the order in which the help lists them.
+const COMMANDS: &[Entry] = &[(run::command, run::run), (version::command, version::run)];
+
+const ABOUT: &str = "A small device agent that runs WebAssembly components as its twin's desired state says.";
+
+const LONG_ABOUT: &str = "\
+A small device agent that runs WebAssembly components as its twin's desired state says.
+
+It connects to an MQTT broker, fetches, verifies and compiles the functions that the desired state names, serves them
+over HTTP, and reports what is so. What is applied stays on disk: after a restart it serves without the network.";
 
 /// The whole program.
 pub fn main() -> ExitCode {
     if let Some(code) = compile::child_main() {
         return code;
     }
-    let matches = flags::command().get_matches();
-    let invocation = flags::invocation(&matches);
-    let settings = match resolve(&invocation) {
-        Ok(settings) => settings,
+    let matches = command().get_matches();
+    let Some((name, matches)) = matches.subcommand() else { return ExitCode::FAILURE };
+    let found = COMMANDS.iter().find(|(command, _)| command().get_name() == name);
+    match found.map_or(Ok(ExitCode::FAILURE), |(_, run)| run(matches)) {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("twinlet: {error:#}");
-            return ExitCode::from(EX_CONFIG);
-        }
-    };
-    match run(&invocation, settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error:#}");
+            eprintln!("twinlet {name}: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Reads file, environment and flags.
-fn resolve(invocation: &Invocation) -> anyhow::Result<Resolved> {
-    let file = match &invocation.config_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-            Some(FileText { path: path.clone(), text })
-        }
-        None => None,
-    };
-    let layers = Layers { file, env: std::env::vars_os().collect(), flags: invocation.flags.clone() };
-    Resolved::from_layers(layers).map_err(|problems| {
-        let list: Vec<String> = problems.to_string().lines().map(|line| format!("\n  {line}")).collect();
-        anyhow::anyhow!("the configuration can not be used:{}", list.concat())
-    })
-}
-
-fn run(invocation: &Invocation, mut settings: Resolved) -> anyhow::Result<()> {
-    start_log(settings.config.log_level)?;
-    // Before anything starts: a signal that comes meanwhile is answered, not fatal.
-    let signals = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (mut term, mut int, mut hup) = {
-        let _runtime = signals.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
-    };
-    let mut agent = Agent::start(&settings.config)?;
-    loop {
-        let asked = signals.block_on(async {
-            tokio::select! {
-                _ = term.recv() => "SIGTERM",
-                _ = int.recv() => "SIGINT",
-                _ = hup.recv() => "SIGHUP",
-            }
-        });
-        log::info!("{asked}");
-        if asked != "SIGHUP" {
-            break;
-        }
-        reload(invocation, &mut settings, &mut agent);
-    }
-    agent.stop();
-    Ok(())
-}
-
-/// Reads everything anew and applies what can change; what is wrong changes nothing.
-fn reload(invocation: &Invocation, settings: &mut Resolved, agent: &mut Agent) {
-    let new = match resolve(invocation) {
-        Ok(new) => new,
-        Err(error) => {
-            log::error!("nothing is changed: {error:#}");
-            return;
-        }
-    };
-    let differences = reload_differences(settings, &new);
-    if !differences.needs_restart.is_empty() {
-        log::warn!("these wait for a restart: {}", differences.needs_restart.join(", "));
-    }
-    log::info!("reloaded; changed: {}", differences.applied.join(", "));
-    agent.reload(&new.config);
-    *settings = new;
-}
-
-fn start_log(level: LevelFilter) -> anyhow::Result<()> {
-    let mut logger =
-        SimpleLogger::new().with_level(LevelFilter::Trace).with_utc_timestamps().with_threads(true);
-    for name in QUIET {
-        logger = logger.with_module_level(name, LevelFilter::Warn);
-    }
-    logger.init()?;
-    log::set_max_level(level);
-    Ok(())
+/// The command line as clap sees it.
+pub fn command() -> Command {
+    Command::new("twinlet")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .long_about(LONG_ABOUT)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(COMMANDS.iter().map(|(command, _)| command()))
 }

@@ -79,6 +79,8 @@ pub enum Group {
     Mqtt,
     /// The public door.
     Http,
+    /// The management API, and who may do what at the public door.
+    Management,
     /// Downloading and keeping artifacts.
     Artifacts,
     /// Running functions.
@@ -92,6 +94,7 @@ impl Group {
             Self::Node => "Node",
             Self::Mqtt => "MQTT",
             Self::Http => "HTTP",
+            Self::Management => "Management API",
             Self::Artifacts => "Artifacts",
             Self::Functions => "Functions",
         }

@@ -1,6 +1,6 @@
 //! The table of every setting. It knows nothing of files, environment or flags.
 
-use super::key::Group::{self, Artifacts, Functions, Http, Mqtt, Node};
+use super::key::Group::{self, Artifacts, Functions, Http, Management, Mqtt, Node};
 use super::key::Kind::{
     self, BrokerUrl, Directory, File, Gigabytes, HttpUrl, IpAddress, Level, NodeId, Text,
 };
@@ -66,6 +66,17 @@ pub const KEYS: &[Key] = &[
         "Seconds in which a request body must have arrived"),
     some(Http, "http_idle_timeout_secs", "30", secs(1, HOUR),
         "Seconds that a connection is kept open without a request"),
+    none(Http, "http_tls_cert_file", File,
+        "PEM file of the certificates to serve HTTPS with, this node's first; without one, plain HTTP").reload().common(),
+    none(Http, "http_tls_key_file", File,
+        "PEM file of the first certificate's private key").reload().common(),
+
+    none(Management, "api_keys_file", File,
+        "TOML file of who may do what at LISTEN_PORT; without one, routes are open there and the API is not").reload().common(),
+    some(Management, "api_max_body_bytes", "33554432", bytes(KIB, GIB),
+        "Bytes of a request body of the management API; a larger one gets 413"),
+    none(Management, "wasm_roots", Text,
+        "Directories, separated by `:`, that POST /wasm may read components from; without any, it reads none"),
 
     some(Artifacts, "cache_size_gb", "10", Gigabytes,
         "GB (2^30 bytes) of artifacts kept on disk; decimals are accepted, such as 0.5"),

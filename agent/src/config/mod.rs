@@ -67,6 +67,8 @@ pub struct Config {
     pub guests: Guests,
     /// The object store for `s3://` artifact URLs, which this version refuses.
     pub minio: Minio,
+    /// The management API.
+    pub api: Api,
     /// `outbox_bytes`: the most that unsent telemetry may take on the disk.
     pub outbox_bytes: usize,
 }
@@ -126,6 +128,19 @@ pub struct Http {
     pub body_timeout: Duration,
     /// `http_idle_timeout_secs`: a kept-alive connection without a request for so long is closed.
     pub idle_timeout: Duration,
+    /// `http_tls_cert_file` and `http_tls_key_file`, PEM: what to serve HTTPS with; `None` is plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// The management API, and who may do what at the public door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// `api_keys_file`: who may do what at the public door.
+    pub keys_file: Option<PathBuf>,
+    /// `api_max_body_bytes`: a larger request body gets 413.
+    pub max_body_bytes: usize,
+    /// `wasm_roots`: where `POST /wasm` may read components; absolute, none by default.
+    pub wasm_roots: Vec<PathBuf>,
 }
 
 /// How artifacts are downloaded.

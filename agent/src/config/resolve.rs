@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::layers::{Layers, Setting, merge};
 use super::problems::Problems;
 use super::reader::Reader;
-use super::{Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Secret, url};
+use super::{Api, Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Secret, url};
 
 /// The longest path that a Unix socket can be bound to on Linux, in bytes.
 const SOCKET_PATH_MAX: usize = 103;
@@ -83,6 +83,11 @@ impl Reader {
                 access_key: self.text("minio_access_key").unwrap_or_default(),
                 secret_key: Secret::new(self.text("minio_secret_key").unwrap_or_default()),
             },
+            api: Api {
+                keys_file: self.path("api_keys_file"),
+                max_body_bytes: self.number("api_max_body_bytes"),
+                wasm_roots: self.wasm_roots(),
+            },
             outbox_bytes: self.number("outbox_bytes"),
             cp_url,
         }
@@ -137,7 +142,19 @@ impl Reader {
             max_body_bytes: self.number("http_max_body_bytes"),
             body_timeout: self.seconds("http_body_timeout_secs"),
             idle_timeout: self.seconds("http_idle_timeout_secs"),
+            tls: self.certificate("http_tls_cert_file", "http_tls_key_file"),
         }
+    }
+
+    fn wasm_roots(&mut self) -> Vec<PathBuf> {
+        let roots = self.optional("wasm_roots", |_, text| {
+            let roots: Vec<PathBuf> = text.split(':').map(PathBuf::from).collect();
+            match roots.iter().find(|root| !root.is_absolute()) {
+                Some(root) => Err(format!("has `{}`, which is not an absolute path", root.display())),
+                None => Ok(roots),
+            }
+        });
+        roots.unwrap_or_default()
     }
 
     fn mqtt(&mut self) -> Mqtt {
@@ -152,7 +169,7 @@ impl Reader {
             port: broker.port,
             tls: broker.tls,
             ca_file: self.path("mqtt_ca_file"),
-            client_cert: self.client_cert(),
+            client_cert: self.certificate("mqtt_cert_file", "mqtt_key_file"),
             username,
             password,
             keep_alive: self.seconds("mqtt_keep_alive_secs"),
@@ -172,16 +189,17 @@ impl Reader {
         }
     }
 
-    fn client_cert(&mut self) -> Option<(PathBuf, PathBuf)> {
-        match (self.path("mqtt_cert_file"), self.path("mqtt_key_file")) {
+    /// A certificate and its key: both, or neither.
+    fn certificate(&mut self, cert_name: &str, key_name: &str) -> Option<(PathBuf, PathBuf)> {
+        match (self.path(cert_name), self.path(key_name)) {
             (Some(cert), Some(key)) => return Some((cert, key)),
             (None, None) => {}
             // An unreadable path was noted already; only what was not given is missing.
-            (Some(_), None) if !self.is_given("mqtt_key_file") => {
-                self.fault("mqtt_cert_file", "needs mqtt_key_file as well");
+            (Some(_), None) if !self.is_given(key_name) => {
+                self.fault(cert_name, format!("needs {key_name} as well"));
             }
-            (None, Some(_)) if !self.is_given("mqtt_cert_file") => {
-                self.fault("mqtt_key_file", "needs mqtt_cert_file as well");
+            (None, Some(_)) if !self.is_given(cert_name) => {
+                self.fault(key_name, format!("needs {cert_name} as well"));
             }
             _ => {}
         }

@@ -1,16 +1,18 @@
-//! Which desired state stands: the last twin document, and above it what came on the contract's own topics since.
+//! Which desired state stands: the last twin document, above it what came on the contract's own topics since, and below
+//! both what was asked for on the device itself.
 //!
-//! A newer twin document replaces everything, the layer above it included. A deployment message changes one function
-//! of that layer, a route message its whole route list. Both layers are kept as JSON, so that a device whose defaults
-//! change reads them anew; nothing here does I/O.
+//! A newer twin document replaces the layer above it. A deployment message changes one function of that layer, a route
+//! message its whole route list. All layers are kept as JSON, so that a device whose defaults change reads them anew;
+//! nothing here does I/O.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::local::{Ask, AskError, Bundle, Local, Origin};
 use super::problems::Object;
 use super::{Defaults, Desired, FunctionId, FunctionSpec, Problems, RouteId, RouteSpec};
 
-/// Both layers, as they are stored.
+/// All layers, as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The twin document, whole, `$version` included; patches are merged into it.
@@ -19,6 +21,9 @@ pub struct Accepted {
     functions: Map<String, Value>,
     /// The last route message since: its list.
     routes: Option<Value>,
+    /// What was asked for on the device.
+    #[serde(default)]
+    local: Local,
 }
 
 /// What a message that was understood asks for.
@@ -68,15 +73,17 @@ impl Refused {
 }
 
 impl Accepted {
-    /// What both layers mean together.
+    /// What all layers mean together.
     pub fn desired(&self, defaults: &Defaults) -> Result<Desired, Problems> {
         let mut desired = match &self.twin {
             Some(document) => Desired::parse(document, defaults)?,
             None => Desired::default(),
         };
+        desired.origins = desired.functions.keys().map(|id| (id.clone(), Origin::Twin)).collect();
         let mut problems = Problems::default();
         for (id, value) in &self.functions {
             if let Some((id, spec)) = read_deployment(value, defaults, &mut problems) {
+                desired.origins.insert(id.clone(), Origin::Deployment);
                 desired.functions.insert(id, spec);
             } else {
                 problems.add(id, "the stored deployment message no longer reads");
@@ -85,6 +92,7 @@ impl Accepted {
         if let Some(routes) = &self.routes {
             desired.routes = read_routes(routes, &mut problems).unwrap_or_default();
         }
+        self.local.add_to(&mut desired, defaults);
         problems.or(Some(desired))
     }
 
@@ -99,7 +107,8 @@ impl Accepted {
             let same = self.twin.as_ref() == Some(&document);
             return if same { Ok(Change::None) } else { Err(Refused::Conflict(got)) };
         }
-        let next = Self { twin: Some(document), ..Self::default() };
+        let next = Self { twin: Some(document), local: self.local.clone(), ..Self::default() };
+        let desired = next.desired(defaults)?;
         Ok(Change::Next(Box::new(next), Box::new(desired)))
     }
 
@@ -139,6 +148,20 @@ impl Accepted {
         problems.or(routes)?;
         let next = Self { routes: Some(message), ..self.clone() };
         self.change_to(next, defaults)
+    }
+
+    /// Takes what is asked for on the device.
+    pub fn ask(&self, ask: Ask, defaults: &Defaults) -> Result<(Box<Self>, Box<Desired>), AskError> {
+        // What the hub wants and this device can not read leaves the device what it asks for itself.
+        let above = self.desired(defaults).unwrap_or_default();
+        let next = Self { local: self.local.with(ask, &above, defaults)?, ..self.clone() };
+        let desired = next.desired(defaults)?;
+        Ok((Box::new(next), Box::new(desired)))
+    }
+
+    /// A function that was asked for on the device, with all that came with it.
+    pub fn bundle(&self, id: &FunctionId) -> Option<Bundle> {
+        self.local.bundle(id)
     }
 
     fn change_to(&self, next: Self, defaults: &Defaults) -> Result<Change, Refused> {

@@ -66,7 +66,8 @@ pub struct Permissions {
 pub struct FunctionSpec {
     /// The hub's number for it; shown in reported state.
     pub version: u64,
-    /// Where its component is to be had: `http://`, `https://`, `file://`, or relative to `CP_URL`.
+    /// Where its component is to be had: `http://`, `https://`, `file://`, `upload://` where it was put on the device by
+    /// the management API, or relative to `CP_URL`.
     pub artifact_url: String,
     /// The component's digest.
     pub sha256: Sha256,
@@ -284,7 +285,9 @@ fn wrong_url(url: &str) -> Option<String> {
         return Some("is not a URL".into());
     }
     match url.split_once("://").filter(|_| is_absolute(url)) {
-        None | Some(("http" | "https" | "file", _)) => None,
-        Some((scheme, _)) => Some(format!("`{scheme}` is not one of the schemes http, https and file")),
+        None | Some(("http" | "https" | "file" | "upload", _)) => None,
+        Some((scheme, _)) => {
+            Some(format!("`{scheme}` is not one of the schemes http, https, file and upload"))
+        }
     }
 }

@@ -6,6 +6,7 @@
 mod accepted;
 mod function;
 mod ids;
+mod local;
 mod middleware;
 mod problems;
 mod route;
@@ -21,11 +22,10 @@ pub use function::{
     Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, is_absolute,
 };
 pub use ids::{FunctionId, IdError, MiddlewareId, RouteId, Sha256};
+pub use local::{Ask, AskError, Bundle, Done, Module, Origin};
 pub use middleware::{AttachPoint, MiddlewareSpec, OnFailure};
-pub use problems::Problems;
+pub use problems::{Object, Problems};
 pub use route::{Host, PathPattern, RouteSpec, Segment};
-
-use problems::Object;
 
 /// Everything the node should be: functions, routes and settings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +40,12 @@ pub struct Desired {
     pub middleware: BTreeMap<MiddlewareId, MiddlewareSpec>,
     /// What the hub sets of the agent itself.
     pub settings: Settings,
+    /// Who asked for each of the functions.
+    pub origins: BTreeMap<FunctionId, Origin>,
+    /// What was added by `POST /wasm`, by its module id.
+    pub modules: BTreeMap<String, Module>,
+    /// Functions that were asked for on the device and that its configuration no longer admits, with the reason.
+    pub misfits: BTreeMap<FunctionId, String>,
 }
 
 /// Settings of the agent that the hub may change; where absent, the device's own configuration holds.
@@ -70,7 +76,7 @@ impl Desired {
             root.object("settings", problems).map(|s| Settings::read(s, problems)).unwrap_or_default();
         let middleware = read_map(root.object("middleware", problems), problems, MiddlewareSpec::read);
         root.end(problems);
-        Some(Self { version: version?, functions, routes, middleware, settings })
+        Some(Self { version: version?, functions, routes, middleware, settings, ..Self::default() })
     }
 }
 

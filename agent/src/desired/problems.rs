@@ -55,7 +55,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// One JSON object being read. Each reader method names the key it takes; [`Object::end`] complains of all others.
-pub(super) struct Object<'a> {
+pub struct Object<'a> {
     path: String,
     map: &'a Map<String, Value>,
     known: Vec<&'static str>,
@@ -63,7 +63,7 @@ pub(super) struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// Begins with a value that must be an object.
-    pub(super) fn of(path: &str, value: &'a Value, problems: &mut Problems) -> Option<Self> {
+    pub fn of(path: &str, value: &'a Value, problems: &mut Problems) -> Option<Self> {
         match value {
             Value::Object(map) => Some(Self { path: path.to_owned(), map, known: Vec::new() }),
             other => {
@@ -74,20 +74,20 @@ impl<'a> Object<'a> {
     }
 
     /// The path of one of its keys.
-    pub(super) fn path(&self, key: &str) -> String {
+    pub fn path(&self, key: &str) -> String {
         // A key from outside may be long or hold control characters.
         let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 
     /// A key's value; `null` counts as absent, as in a merge patch.
-    pub(super) fn get(&mut self, key: &'static str) -> Option<&'a Value> {
+    pub fn get(&mut self, key: &'static str) -> Option<&'a Value> {
         self.known.push(key);
         self.map.get(key).filter(|value| !value.is_null())
     }
 
     /// A key that must be there.
-    pub(super) fn required(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a Value> {
+    pub fn required(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a Value> {
         let value = self.get(key);
         if value.is_none() {
             problems.add(&self.path(key), "is missing");
@@ -96,7 +96,7 @@ impl<'a> Object<'a> {
     }
 
     /// A whole number within a range, or the default where the key is absent.
-    pub(super) fn number<N: TryFrom<u64>>(
+    pub fn number<N: TryFrom<u64>>(
         &mut self,
         key: &'static str,
         range: RangeInclusive<u64>,
@@ -122,7 +122,7 @@ impl<'a> Object<'a> {
     }
 
     /// A whole number of 32 bits, which may be negative; 0 where absent.
-    pub(super) fn integer(&mut self, key: &'static str, problems: &mut Problems) -> Option<i32> {
+    pub fn integer(&mut self, key: &'static str, problems: &mut Problems) -> Option<i32> {
         let Some(value) = self.get(key) else { return Some(0) };
         let number = value.as_i64().and_then(|n| i32::try_from(n).ok());
         if number.is_none() {
@@ -132,7 +132,7 @@ impl<'a> Object<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a str> {
+    pub fn text(&mut self, key: &'static str, problems: &mut Problems) -> Option<&'a str> {
         let value = self.get(key)?;
         if !value.is_string() {
             problems.add(&self.path(key), format_args!("a string is wanted, not {}", kind(value)));
@@ -141,7 +141,7 @@ impl<'a> Object<'a> {
     }
 
     /// A text that must be there and be a `T`.
-    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(
+    pub fn parsed<T: FromStr<Err: fmt::Display>>(
         &mut self,
         key: &'static str,
         problems: &mut Problems,
@@ -152,7 +152,7 @@ impl<'a> Object<'a> {
     }
 
     /// True or false, false where absent.
-    pub(super) fn flag(&mut self, key: &'static str, problems: &mut Problems) -> bool {
+    pub fn flag(&mut self, key: &'static str, problems: &mut Problems) -> bool {
         let Some(value) = self.get(key) else { return false };
         value.as_bool().unwrap_or_else(|| {
             problems.add(&self.path(key), format_args!("true or false is wanted, not {}", kind(value)));
@@ -161,7 +161,7 @@ impl<'a> Object<'a> {
     }
 
     /// A list of texts, empty where absent.
-    pub(super) fn texts(&mut self, key: &'static str, problems: &mut Problems) -> Vec<&'a str> {
+    pub fn texts(&mut self, key: &'static str, problems: &mut Problems) -> Vec<&'a str> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let Some(items) = value.as_array() else {
             problems.add(&self.path(key), format_args!("a list is wanted, not {}", kind(value)));
@@ -175,18 +175,18 @@ impl<'a> Object<'a> {
     }
 
     /// The object under a key, if it is there.
-    pub(super) fn object(&mut self, key: &'static str, problems: &mut Problems) -> Option<Object<'a>> {
+    pub fn object(&mut self, key: &'static str, problems: &mut Problems) -> Option<Object<'a>> {
         let value = self.get(key)?;
         Object::of(&self.path(key), value, problems)
     }
 
     /// Every key and value; for objects whose keys are ids.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+    pub fn entries(&self) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
         self.map.iter().filter(|(_, value)| !value.is_null())
     }
 
     /// Complains of the keys that nobody asked for.
-    pub(super) fn end(self, problems: &mut Problems) {
+    pub fn end(self, problems: &mut Problems) {
         for key in self.map.keys().filter(|key| !self.known.contains(&key.as_str())) {
             problems.add(&self.path(key), "is not a key that is known here");
         }

@@ -77,6 +77,11 @@ pub(super) enum Failure {
     /// The request can not be understood.
     #[cfg_attr(not(feature = "public-door"), allow(dead_code))]
     Malformed(&'static str),
+    /// The request means something, but not this: the field and what is wrong with it.
+    Invalid(String),
+    /// No key or signature that opens this, or one that is not valid.
+    #[cfg_attr(not(feature = "public-door"), allow(dead_code))]
+    Unauthorized,
     /// No route has this host and path.
     NoRoute,
     /// The route's function is not in desired state.
@@ -118,6 +123,7 @@ impl Failure {
         let answer = Answer::new(status, "application/json", body.to_string());
         match self {
             Self::MethodNotAllowed(methods) => answer.with_header("allow", methods.join(", ").as_bytes()),
+            Self::Unauthorized => answer.with_header("www-authenticate", b"Bearer"),
             Self::Busy(_) => answer.with_header("retry-after", RETRY_AFTER),
             _ => answer,
         }
@@ -127,6 +133,8 @@ impl Failure {
     pub(super) fn told(&self) -> (u16, &'static str, bool, String) {
         match self {
             Self::Malformed(why) => (400, "ValidationError", false, (*why).to_owned()),
+            Self::Invalid(why) => (400, "ValidationError", false, why.clone()),
+            Self::Unauthorized => (401, "AuthError", false, "Unauthorized".to_owned()),
             Self::NoRoute => (404, "NotFoundError", false, "Route not found".to_owned()),
             Self::UnknownFunction => (404, "NotFoundError", false, "Function not found".to_owned()),
             Self::MethodNotAllowed(_) => (405, "ValidationError", false, "Method not allowed".to_owned()),

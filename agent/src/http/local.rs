@@ -22,6 +22,9 @@ use crate::thread::Thread;
 /// An answer up to this size fits the socket's buffer, and is written without waiting for the client.
 const SMALL_BYTES: usize = 64 << 10;
 
+/// The name of the door on the socket.
+const LOCAL: &str = "local";
+
 /// The running door.
 pub struct LocalDoor {
     server: Arc<Server>,
@@ -41,7 +44,7 @@ impl LocalDoor {
         let listener = UnixListener::bind(&fresh)?;
         fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
         fs::rename(&fresh, socket)?;
-        Self::serve("local", listener.into(), Some(socket.to_owned()), service, max_body)
+        Self::serve(LOCAL, listener.into(), Some(socket.to_owned()), service, max_body)
     }
 
     /// Opens a door on a loopback address, for builds without the public one.
@@ -92,6 +95,10 @@ impl LocalDoor {
 fn answer(door: &'static str, mut request: Request, service: &Arc<Service>, max_body: usize) {
     let id = request.headers().iter().find(|h| h.field.equiv("x-request-id")).map(|h| h.value.as_str());
     let id = request_id(id.map(str::as_bytes));
+    let mut incoming = incoming(&request, id.clone());
+    // Whoever can open the socket is trusted; a loopback address is open to every user of the device.
+    incoming.may_manage = door == LOCAL;
+    let max_body = service.body_limit(&incoming, max_body);
     let mut body = Vec::new();
     let limit = u64::try_from(max_body).unwrap_or(u64::MAX);
     // One byte more than allowed tells that there is more.
@@ -107,14 +114,14 @@ fn answer(door: &'static str, mut request: Request, service: &Arc<Service>, max_
             return;
         }
     }
-    let incoming = incoming(&request, body, id.clone());
+    incoming.body = Body::Whole(body);
     let leaves_by = service.clone();
     // An answer that comes later is awaited by the worker's own deadline, not by this thread.
     let reply = move |answer| write(request, leaves_by.leaves_by(door, answer, &id));
     service.handle(incoming, Box::new(reply));
 }
 
-fn incoming(request: &Request, body: Vec<u8>, request_id: String) -> Incoming {
+fn incoming(request: &Request, request_id: String) -> Incoming {
     let (path, query) = match request.url().split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (request.url(), None),
@@ -132,8 +139,9 @@ fn incoming(request: &Request, body: Vec<u8>, request_id: String) -> Incoming {
         query,
         host: host.unwrap_or_default().into_owned(),
         headers: headers.clone(),
-        body: Body::Whole(body),
+        body: Body::default(),
         request_id,
+        may_manage: false,
     }
 }
 

@@ -8,11 +8,16 @@
 //! | `proxy` | the same where a component of `wasi:http` answers, piece by piece |
 //! | `body` | bodies, whole or as they come |
 //! | `middleware` | one call of a middleware, and what it changes |
+//! | `access` | who may do what at the public door |
+//! | `api` | the management API |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
 //! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
 
+#[cfg(feature = "public-door")]
+mod access;
 mod answer;
+pub mod api;
 mod body;
 mod chunked;
 #[cfg(feature = "public-door")]
@@ -45,6 +50,7 @@ use crate::process::resident_bytes;
 use crate::routes::NoRoute;
 use crate::serving::{Serving, Snapshot};
 use crate::workers::{Lane, Workers};
+use api::Api;
 
 /// Headers that concern one connection, not the message; they pass in neither direction.
 const HOP_BY_HOP: &[&str] = &[
@@ -90,6 +96,8 @@ pub struct Incoming {
     pub body: Body,
     /// The client's own where it sent a sane one, else a new one.
     pub request_id: String,
+    /// Whether the management API is open to it.
+    pub may_manage: bool,
 }
 
 /// Takes the answer, once.
@@ -108,6 +116,7 @@ pub struct Service {
     aside: Arc<Lane>,
     /// For failures of middleware that is not there.
     complaints: Mutex<Bucket>,
+    api: Api,
 }
 
 impl Service {
@@ -118,21 +127,35 @@ impl Service {
         actors: Arc<Actors>,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
+        api: Api,
     ) -> Self {
         let (guards, aside) = (workers.lane(MAX_GUARDS), workers.aside());
         let complaints = Mutex::new(Bucket::new(COMPLAINTS.0, COMPLAINTS.1, Instant::now()));
-        Self { serving, workers, actors, metrics, board, guards, aside, complaints }
+        Self { serving, workers, actors, metrics, board, guards, aside, complaints, api }
     }
 
     /// Answers a request: at once where no function is called, else from a worker. Never blocks. Returns by when the
     /// answer is there, where it is to come.
     pub fn handle(self: &Arc<Self>, incoming: Incoming, reply: Reply) -> Option<Instant> {
-        match self.own_page(&incoming) {
-            Some(page) => {
-                reply(Outgoing::Whole(page));
-                None
-            }
-            None => self.call(incoming, reply),
+        if let Some(page) = self.own_page(&incoming) {
+            reply(Outgoing::Whole(page));
+            return None;
+        }
+        if !incoming.may_manage {
+            return self.call(incoming, reply);
+        }
+        match api::handle(self, incoming, reply) {
+            Ok(by) => by,
+            Err((incoming, reply)) => self.call(incoming, reply),
+        }
+    }
+
+    /// Bytes of the body that a request may have.
+    fn body_limit(&self, head: &Incoming, of_routes: usize) -> usize {
+        if head.may_manage && api::is_of_api(&head.path) {
+            self.api.settings.max_body_bytes
+        } else {
+            of_routes
         }
     }
 

@@ -113,6 +113,7 @@ impl Reconciler {
                 self.board.phase(id, spec.version, Phase::Pending);
             }
         }
+        self.board.origins(&wanted.origins);
         for id in &plan.prepare {
             let Some(spec) = wanted.functions.get(id) else { continue };
             if !self.preparer.on_device(spec) {
@@ -231,8 +232,8 @@ impl Reconciler {
         log::error!("function {id} v{}: {in_phase} failed: {why}; {then}", spec.version);
         self.metrics.failure(id, in_phase);
         let told = if retry { Phase::Backoff } else { Phase::Failed };
-        self.board.failed(id, &format!("{in_phase}: {why}"), told, tries);
         let again = wait.map(|wait| Instant::now() + wait);
+        self.board.failed(id, &format!("{in_phase}: {why}"), told, tries, again);
         item.failed = Some(Failure { spec: spec.clone(), why, tries: tries.saturating_add(1), again });
     }
 

@@ -32,6 +32,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("pool", 1, &["engine", "workers"]),
     ("board", 1, &[]),
     ("process", 1, &[]),
+    ("logs", 1, &["board"]),
     ("thread", 1, &[]),
     ("serving", 1, &["pool"]),
     ("outbox", 1, &["store"]),
@@ -41,7 +42,27 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("mqtt", 1, &["outbox"]),
     // It takes the messages that mqtt received, and acknowledges them once they are stored.
     ("twin", 1, &["mqtt", "store", "board"]),
-    ("http", 1, &["serving", "engine", "pool", "workers", "actors", "board", "process", "thread"]),
+    (
+        "http",
+        1,
+        &[
+            "serving",
+            "engine",
+            "pool",
+            "workers",
+            "actors",
+            "board",
+            "process",
+            "thread",
+            // What the management API changes and tells of.
+            "twin",
+            "store",
+            "artifacts",
+            "logs",
+            "outbox",
+            "state_dir",
+        ],
+    ),
     // 2, drivers: they know neither MQTT nor HTTP, see FORBIDDEN.
     ("prepare", 2, &[]),
     ("reconciler", 2, &["prepare"]),

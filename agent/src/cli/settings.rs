@@ -1,46 +1,23 @@
-//! The command line as clap sees it, built from the table of keys. It knows nothing of what the values mean.
+//! The agent's settings on the command line: a flag for every key of the table, `--config`, and what they resolve to
+//! together with file and environment. It knows nothing of what the values mean.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{KEYS, Key};
+use crate::config::{FileText, KEYS, Key, Layers, Resolved};
 
 /// The environment variable that stands for `--config` where that flag is not given.
 pub(super) const CONFIG_ENV: &str = "TWINLET_CONFIG";
 
 const CONFIG: &str = "config";
 
-const ABOUT: &str = "A small device agent that runs WebAssembly components as its twin's desired state says.";
-
-const LONG_ABOUT: &str = "\
-A small device agent that runs WebAssembly components as its twin's desired state says.
-
-It connects to an MQTT broker, fetches, verifies and compiles the functions that the desired state names, serves them
-over HTTP, and reports what is so. What is applied stays on disk: after a restart it serves without the network.
-
-Every setting can be given in a TOML file, by an environment variable or by a flag; a flag is stronger than the
-environment, which is stronger than the file. An empty value counts as not given.";
-
-const MORE: &str = "Every limit and time-out, with its environment variable and default: twinlet --help";
-
-const EXAMPLES: &str = "\
-Examples:
-  Run against a broker on this machine, and keep state in ./state:
-      twinlet --node-id bench-1 --cache-dir ./state
-
-  Run against a hub over TLS, with its own authority and a client certificate:
-      twinlet --mqtt-broker mqtts://hub.example:8883 --mqtt-ca-file ca.pem \\
-              --mqtt-cert-file node.pem --mqtt-key-file node.key
-
-  Run from a file, with one setting changed and the password out of the process list:
-      MQTT_PASSWORD=… twinlet --config /etc/twinlet/twinlet.toml --log-level debug
-
-Signals:
-  SIGTERM, SIGINT   finish running requests (SHUTDOWN_TIMEOUT_SECS), say offline, exit 0
-  SIGHUP            read file and environment again; apply what can change without a restart";
+/// The exit code for a configuration that can not be used, from sysexits.h.
+const EX_CONFIG: u8 = 78;
 
 /// What the command line says.
 pub(super) struct Invocation {
@@ -50,23 +27,15 @@ pub(super) struct Invocation {
     pub(super) flags: Vec<(&'static str, String)>,
 }
 
-/// The command `twinlet`: without a subcommand it runs the agent.
-pub(super) fn command() -> Command {
+/// A command with `--config` and a flag for every key.
+pub(super) fn with_keys(command: Command) -> Command {
     let config = Arg::new(CONFIG)
         .long("config")
         .value_name("FILE")
         .value_parser(ValueParser::path_buf())
         .help("TOML file to read settings from")
         .long_help(format!("TOML file to read settings from\n[env: {CONFIG_ENV}]"));
-    Command::new("twinlet")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(ABOUT)
-        .long_about(LONG_ABOUT)
-        .after_help(MORE)
-        .after_long_help(EXAMPLES)
-        .override_usage("twinlet [--config FILE] [OPTIONS]")
-        .arg(config)
-        .args(KEYS.iter().map(flag))
+    command.arg(config).args(KEYS.iter().map(flag))
 }
 
 /// Reads what clap matched, and `TWINLET_CONFIG` from the environment.
@@ -79,6 +48,28 @@ fn invocation_with(matches: &ArgMatches, config_env: Option<OsString>) -> Invoca
     let config_file = config_flag.or(config_env.filter(|path| !path.is_empty()).map(PathBuf::from));
     let given = |key: &'static Key| matches.get_one::<String>(key.name).map(|text| (key.name, text.clone()));
     Invocation { config_file, flags: KEYS.iter().filter_map(given).collect() }
+}
+
+/// Reads file, environment and flags.
+pub(super) fn resolve(invocation: &Invocation) -> anyhow::Result<Resolved> {
+    let file = match &invocation.config_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+            Some(FileText { path: path.clone(), text })
+        }
+        None => None,
+    };
+    let layers = Layers { file, env: std::env::vars_os().collect(), flags: invocation.flags.clone() };
+    Resolved::from_layers(layers).map_err(|problems| {
+        let list: Vec<String> = problems.to_string().lines().map(|line| format!("\n  {line}")).collect();
+        anyhow::anyhow!("the configuration can not be used:{}", list.concat())
+    })
+}
+
+/// Says why a configuration can not be used.
+pub(super) fn unusable(error: &anyhow::Error) -> ExitCode {
+    eprintln!("twinlet: {error:#}");
+    ExitCode::from(EX_CONFIG)
 }
 
 /// The flag of one key. It has no default of clap's: one would outrank file and environment.
@@ -103,14 +94,16 @@ mod tests {
     use super::*;
 
     fn invoke(args: &[&str], config_env: Option<&str>) -> Invocation {
-        let matches = command().try_get_matches_from([&["twinlet"], args].concat()).unwrap();
+        let matches =
+            with_keys(Command::new("twinlet")).try_get_matches_from([&["twinlet"], args].concat()).unwrap();
         invocation_with(&matches, config_env.map(OsString::from))
     }
 
     #[test]
     fn the_command_is_sound_and_its_help_names_every_key() {
-        command().debug_assert();
-        let help = command().render_long_help().to_string();
+        let mut command = with_keys(Command::new("twinlet"));
+        command.clone().debug_assert();
+        let help = command.render_long_help().to_string();
         for key in KEYS {
             assert!(help.contains(&format!("--{} <", key.flag_name())), "{}", key.name);
             assert!(help.contains(&format!("env: {}]", key.env_name())), "{}", key.name);

@@ -1,0 +1,92 @@
+//! `twinlet run`: runs the agent, and turns signals into what they ask for.
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+use log::LevelFilter;
+use simple_logger::SimpleLogger;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::settings::{self, Invocation, resolve};
+use crate::agent::Agent;
+use crate::config::{Resolved, reload_differences};
+use crate::logs::Kept;
+
+/// Libraries whose own debugging says little about this agent.
+const QUIET: &[&str] =
+    &["cranelift", "hyper", "rumqttc", "rustls", "sled", "tiny_http", "ureq", "ureq_proto", "wasmtime"];
+
+pub(super) fn command() -> Command {
+    settings::with_keys(Command::new("run")).about("Run the agent")
+}
+
+pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let invocation = settings::invocation(matches);
+    let settings = match resolve(&invocation) {
+        Ok(settings) => settings,
+        Err(error) => return Ok(settings::unusable(&error)),
+    };
+    match serve(&invocation, settings) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            log::error!("{error:#}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn serve(invocation: &Invocation, mut settings: Resolved) -> anyhow::Result<()> {
+    start_log(settings.config.log_level)?;
+    // Before anything starts: a signal that comes meanwhile is answered, not fatal.
+    let signals = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut term, mut int, mut hup) = {
+        let _runtime = signals.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
+    };
+    let mut agent = Agent::start(&settings.config)?;
+    loop {
+        let asked = signals.block_on(async {
+            tokio::select! {
+                _ = term.recv() => "SIGTERM",
+                _ = int.recv() => "SIGINT",
+                _ = hup.recv() => "SIGHUP",
+            }
+        });
+        log::info!("{asked}");
+        if asked != "SIGHUP" {
+            break;
+        }
+        reload(invocation, &mut settings, &mut agent);
+    }
+    agent.stop();
+    Ok(())
+}
+
+/// Reads everything anew and applies what can change; what is wrong changes nothing.
+fn reload(invocation: &Invocation, settings: &mut Resolved, agent: &mut Agent) {
+    let new = match resolve(invocation) {
+        Ok(new) => new,
+        Err(error) => {
+            log::error!("nothing is changed: {error:#}");
+            return;
+        }
+    };
+    let differences = reload_differences(settings, &new);
+    if !differences.needs_restart.is_empty() {
+        log::warn!("these wait for a restart: {}", differences.needs_restart.join(", "));
+    }
+    log::info!("reloaded; changed: {}", differences.applied.join(", "));
+    agent.reload(&new.config);
+    *settings = new;
+}
+
+fn start_log(level: LevelFilter) -> anyhow::Result<()> {
+    let mut logger =
+        SimpleLogger::new().with_level(LevelFilter::Trace).with_utc_timestamps().with_threads(true);
+    for name in QUIET {
+        logger = logger.with_module_level(name, LevelFilter::Warn);
+    }
+    log::set_boxed_logger(Box::new(Kept(logger)))?;
+    log::set_max_level(level);
+    Ok(())
+}

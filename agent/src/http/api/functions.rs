@@ -1,0 +1,93 @@
+//! Puts functions on the device and takes them away again: nothing of one that does not get to run is left.
+
+use std::io::Write;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256 as Hasher};
+
+use super::super::Service;
+use crate::desired::{Ask, AskError, Bundle, FunctionId, Sha256};
+use crate::status::Phase;
+
+/// How long a new function may take to be fetched, compiled and started.
+const READY_WITHIN: Duration = Duration::from_secs(150);
+
+/// Why a function was not put on the device.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PutError {
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] AskError),
+    /// It did not get to run; nothing of it is left.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Service {
+    /// Keeps a component on the device, under its digest.
+    pub(super) fn keep_component(&self, bytes: &[u8]) -> std::io::Result<Sha256> {
+        let sha256 = Sha256::from_bytes(Hasher::digest(bytes).into());
+        if !self.api.artifacts.has(&sha256) {
+            let mut partial = self.api.artifacts.begin(self.api.artifacts.wasm(&sha256))?;
+            partial.file().write_all(bytes)?;
+            partial.finish()?;
+        }
+        Ok(sha256)
+    }
+
+    /// Puts a function on the device and waits until it runs. One that does not is taken away again, and where it was
+    /// to replace another, that one is what is wanted again; it has served all the time. Returns the version.
+    pub(super) fn put(&self, bundle: Bundle) -> Result<u64, PutError> {
+        let id = bundle.id.clone();
+        let done = self.api.desk.ask(Ask::Put(Box::new(bundle)))?;
+        let version = done.desired.functions.get(&id).map_or(0, |spec| spec.version);
+        let ready = async { tokio::time::timeout(READY_WITHIN, self.ready(&id, version)).await };
+        let waited = self.api.runtime.block_on(ready);
+        let why = match waited {
+            Ok(Ok(())) => return Ok(version),
+            Ok(Err(why)) => why,
+            Err(_) => format!("it was not ready within {} s", READY_WITHIN.as_secs()),
+        };
+        let back = match done.before {
+            Some(before) => Ask::Put(before),
+            None => Ask::Remove(id.clone()),
+        };
+        if let Err(error) = self.api.desk.ask(back) {
+            log::warn!("function {id}: taking back what does not run: {error}");
+        }
+        Err(PutError::Failed(why))
+    }
+
+    /// Waits until a version of a function runs, or has failed.
+    async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
+        let mut board = self.board.subscribe();
+        let mut desired = self.api.desired.clone();
+        loop {
+            let wanted = desired.borrow_and_update().functions.get(id).map(|spec| spec.version);
+            if wanted != Some(version) {
+                return Err("another change came in between".to_owned());
+            }
+            if let Some(function) = board.borrow_and_update().functions.get(id)
+                && function.version == version
+            {
+                match function.phase {
+                    Phase::Running => return Ok(()),
+                    Phase::Failed | Phase::Backoff => {
+                        return Err(function
+                            .last_error
+                            .clone()
+                            .unwrap_or_else(|| "it does not start".into()));
+                    }
+                    _ => {}
+                }
+            }
+            let changed = tokio::select! {
+                changed = board.changed() => changed,
+                changed = desired.changed() => changed,
+            };
+            if changed.is_err() {
+                return Err("the agent is stopping".to_owned());
+            }
+        }
+    }
+}
