@@ -38,15 +38,21 @@ impl Service {
     /// Puts a function on the device and waits until it runs. One that does not is taken away again, and where it was
     /// to replace another, that one is what is wanted again; it has served all the time. Returns the version.
     pub(super) fn put(&self, bundle: Bundle) -> Result<u64, PutError> {
+        self.put_within(READY_WITHIN, bundle)
+    }
+
+    /// The same, for whoever has less time, or has several.
+    pub(super) fn put_within(&self, time: Duration, bundle: Bundle) -> Result<u64, PutError> {
+        let time = time.min(READY_WITHIN);
         let id = bundle.id.clone();
         let done = self.api.desk.ask(Ask::Put(Box::new(bundle)))?;
         let version = done.desired.functions.get(&id).map_or(0, |spec| spec.version);
-        let ready = async { tokio::time::timeout(READY_WITHIN, self.ready(&id, version)).await };
+        let ready = async { tokio::time::timeout(time, self.ready(&id, version)).await };
         let waited = self.api.runtime.block_on(ready);
         let why = match waited {
             Ok(Ok(())) => return Ok(version),
             Ok(Err(why)) => why,
-            Err(_) => format!("it was not ready within {} s", READY_WITHIN.as_secs()),
+            Err(_) => format!("it was not ready within {} s", time.as_secs()),
         };
         let back = match done.before {
             Some(before) => Ask::Put(before),
