@@ -64,7 +64,14 @@ impl Service {
         Err(PutError::Failed(why))
     }
 
-    /// Waits until a version of a function runs, or has failed.
+    /// Whether the doors have it. An actor is said to run before that; the board changes once more afterwards.
+    fn serves(&self, id: &FunctionId, version: u64) -> bool {
+        let snapshot = self.serving.load();
+        let function = snapshot.functions.get(id).and_then(Option::as_ref);
+        function.is_some_and(|function| function.spec.version == version)
+    }
+
+    /// Waits until a version of a function serves, or has failed.
     async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
@@ -78,7 +85,7 @@ impl Service {
                 && function.version == version
             {
                 match function.phase {
-                    Phase::Running => return Ok(()),
+                    Phase::Running if self.serves(id, version) => return Ok(()),
                     Phase::Failed | Phase::Backoff => {
                         return Err(function
                             .last_error

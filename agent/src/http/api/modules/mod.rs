@@ -64,25 +64,21 @@ pub(super) fn remove(service: &Service, call: &mut Call) -> Result<Answer, Failu
         desired.modules.get(&uuid.to_string()).and_then(|module| module.function_id.parse().ok())
     };
     let Some(id) = id else {
-        return Ok(refused(404, "NotFoundError", &format!("Module {uuid} not found"), call));
+        return Ok(unknown(&uuid, call));
     };
     match service.api.desk.ask(Ask::Remove(id)) {
         Ok(_) => Ok(Answer::text(200, "Module removed successfully")),
-        Err(AskError::Unknown(_)) => {
-            Ok(refused(404, "NotFoundError", &format!("Module {uuid} not found"), call))
-        }
-        Err(error @ AskError::OfTheHub(..)) => Ok(refused(409, "ConflictError", &error.to_string(), call)),
-        Err(AskError::Stopping) => Err(Failure::Busy("the agent is stopping")),
-        Err(error) => {
-            log::error!("removing module {uuid}: {error}");
-            Err(Failure::Busy("the change could not be kept on the disk"))
-        }
+        Err(AskError::Unknown(_)) => Ok(unknown(&uuid, call)),
+        Err(error @ AskError::OfTheHub(..)) => Err(Failure::Conflict(error.to_string())),
+        Err(error) => Err(Failure::NotReady(error.to_string())),
     }
 }
 
-/// An error that trying again does not help.
-fn refused(status: u16, kind: &str, why: &str, call: &Call) -> Answer {
-    json(status, &json!({ "error": why, "type": kind, "retryable": false, "request_id": call.request_id }))
+fn unknown(uuid: &Uuid, call: &Call) -> Answer {
+    let error = format!("Module {uuid} not found");
+    let body =
+        json!({ "error": error, "type": "NotFoundError", "retryable": false, "request_id": call.request_id });
+    json(404, &body)
 }
 
 impl Service {
