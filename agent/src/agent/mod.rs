@@ -162,8 +162,6 @@ impl Agent {
             outbox: outbox.clone(),
             connection: connection.clone(),
             settings: config.api.clone(),
-            max_artifact_bytes: config.fetch.max_bytes,
-            max_memory_pages: config.guests.max_memory_pages,
             node: NodeInfo {
                 id: node.clone(),
                 pop_id: config.pop_id.clone(),

@@ -58,10 +58,6 @@ pub struct Api {
     pub connection: watch::Receiver<Connection>,
     /// The limits.
     pub settings: config::Api,
-    /// Bytes of a component that is read.
-    pub max_artifact_bytes: u64,
-    /// Memory that a function may have, in pages of 64 KiB.
-    pub max_memory_pages: u32,
     /// Who and where this node is.
     pub node: NodeInfo,
     /// Runs the waits.

@@ -88,8 +88,11 @@ impl Service {
         if left.is_zero() {
             return Err(format!("not tried: the batch took longer than {} s", BATCH_WITHIN.as_secs()));
         }
-        let component =
-            file::read(&wanted.file_path, &self.api.settings.wasm_roots, self.api.max_artifact_bytes)?;
+        let component = file::read(
+            &wanted.file_path,
+            &self.api.settings.wasm_roots,
+            self.api.settings.max_artifact_bytes,
+        )?;
         let size_bytes = u64::try_from(component.len()).unwrap_or(u64::MAX);
         let sha256 = self
             .keep_component(&component)
@@ -128,7 +131,7 @@ impl Service {
             "sha256": module.sha256,
             "size": module.size_bytes,
             "entrypoint": "middleware",
-            "memory_pages": MEMORY_PAGES.min(self.api.max_memory_pages),
+            "memory_pages": MEMORY_PAGES.min(self.api.settings.max_memory_pages),
             "max_execution_ms": MAX_EXECUTION_MS,
         });
         match function {
