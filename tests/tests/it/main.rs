@@ -25,6 +25,7 @@ mod ledger;
 mod limits;
 mod middleware;
 mod neighbour;
+mod origins;
 mod power;
 mod reports;
 mod restarts;

@@ -62,6 +62,7 @@ impl Service {
     async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
+        let mut stopping = self.api.stopping.clone();
         loop {
             let wanted = desired.borrow_and_update().functions.get(id).map(|spec| spec.version);
             if wanted != Some(version) {
@@ -84,6 +85,8 @@ impl Service {
             let changed = tokio::select! {
                 changed = board.changed() => changed,
                 changed = desired.changed() => changed,
+                // It is taken back while that can still be done.
+                _ = stopping.wait_for(|stopping| *stopping) => return Err("the agent is stopping".to_owned()),
             };
             if changed.is_err() {
                 return Err("the agent is stopping".to_owned());
