@@ -4,7 +4,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `mod` | the commands, their order in the help, and exit codes |
-//! | `output`, `table` | what a command says: tables, JSON, colour, progress |
+//! | `output`, `table`, `words` | what a command says: tables, JSON, colour, progress, amounts and times |
 //! | `socket`, `client` | which agent is meant, and requests to it over its local socket |
 //! | `settings` | the agent's settings as flags |
 //! | `run` | the agent itself |
@@ -14,12 +14,21 @@
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
 mod client;
+mod delete;
+mod deploy;
+mod functions;
+mod invoke;
+mod logs;
+mod metrics;
 mod output;
 mod run;
 mod settings;
 mod socket;
+mod status;
 mod table;
 mod version;
+mod why;
+mod words;
 
 use std::process::ExitCode;
 
@@ -39,7 +48,6 @@ struct Entry {
 enum Group {
     Agent,
     Show,
-    #[allow(dead_code)]
     Ask,
     #[allow(dead_code)]
     Modules,
@@ -61,6 +69,14 @@ const GROUPS: &[(Group, &str)] = &[
 /// All commands, in the order in which the help lists them.
 const COMMANDS: &[Entry] = &[
     Entry { group: Group::Agent, command: run::command, run: run::run },
+    Entry { group: Group::Show, command: status::command, run: status::run },
+    Entry { group: Group::Show, command: functions::command, run: functions::run },
+    Entry { group: Group::Show, command: why::command, run: why::run },
+    Entry { group: Group::Show, command: logs::command, run: logs::run },
+    Entry { group: Group::Show, command: metrics::command, run: metrics::run },
+    Entry { group: Group::Ask, command: deploy::command, run: deploy::run },
+    Entry { group: Group::Ask, command: delete::command, run: delete::run },
+    Entry { group: Group::Ask, command: invoke::command, run: invoke::run },
     Entry { group: Group::Program, command: version::command, run: version::run },
 ];
 
@@ -73,7 +89,7 @@ It connects to an MQTT broker, fetches, verifies and compiles the functions that
 over HTTP, and reports what is so. What is applied stays on disk: after a restart it serves without the network.";
 
 /// The overview has the commands under headings of its own.
-const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\nOptions:\n{options}";
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
 
 /// The whole program.
 pub fn main() -> ExitCode {
