@@ -14,6 +14,7 @@
 //! | [`http`] | requests and responses, over TCP and over a Unix socket |
 //! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
 //! | [`agent`] | the process under test |
+//! | [`cli`] | the command line beside a running agent, piped and on a terminal |
 //! | [`metrics`] | the text of `/metrics`, parsed |
 //! | [`slow`] | a server that takes five seconds for each answer |
 //! | [`site`] | one of each, wired together |
@@ -29,6 +30,7 @@ pub mod agent;
 pub mod artifacts;
 pub mod broker;
 pub mod certs;
+pub mod cli;
 pub mod desired;
 pub mod guests;
 pub mod http;
@@ -44,6 +46,7 @@ pub use agent::{Agent, AgentBuilder};
 pub use artifacts::{Artifact, ArtifactServer, Fault};
 pub use broker::{Broker, needs_mosquitto};
 pub use certs::Certs;
+pub use cli::Cli;
 pub use desired::{Desired, Function};
 pub use http::Response;
 pub use hub::Hub;
