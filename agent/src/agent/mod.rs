@@ -29,7 +29,7 @@ use crate::desired::{Defaults, Instances, Isolation};
 use crate::engine::Runtime;
 use crate::fetch::Fetcher;
 use crate::http::Service;
-use crate::http::api::{Api, NodeInfo};
+use crate::http::api::{Api, NodeInfo, Results};
 use crate::http::local::LocalDoor;
 use crate::hub::Connection;
 use crate::keyvalue::KeyValues;
@@ -169,6 +169,7 @@ impl Agent {
             },
             runtime: handle.clone(),
             at_work: AtomicUsize::new(0),
+            results: Results::default(),
         };
         let service = Service::new(
             serving.clone(),

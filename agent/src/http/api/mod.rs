@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub(super) use call::Call;
+pub use serverledge::Results;
 
 use super::answer::{Answer, Failure};
 use super::{Incoming, Outgoing, Reply, Service};
@@ -62,6 +63,8 @@ pub struct Api {
     pub runtime: Handle,
     /// Operations that hold a thread now.
     pub at_work: AtomicUsize,
+    /// What became of asynchronous invocations.
+    pub results: Results,
 }
 
 /// What the API tells of the node itself.
