@@ -91,6 +91,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
     ("ureq", &["fetch"]),
+    ("base64", &["http"]),
+    ("tar", &["http/api/serverledge"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),
     ("toml", &["config"]),

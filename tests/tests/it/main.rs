@@ -29,6 +29,7 @@ mod power;
 mod reports;
 mod restarts;
 mod samples;
+mod serverledge;
 mod signals;
 mod slow_outbound;
 mod standards;

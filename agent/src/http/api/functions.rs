@@ -11,6 +11,8 @@ use crate::status::Phase;
 
 /// How long a new function may take to be fetched, compiled and started.
 const READY_WITHIN: Duration = Duration::from_secs(150);
+/// Between what runs and what the doors know of it is a moment; how often it is looked at then.
+const SOON: Duration = Duration::from_millis(2);
 
 /// Why a function was not put on the device.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +60,18 @@ impl Service {
         Err(PutError::Failed(why))
     }
 
+    /// Whether the doors bring their calls to this version of a function.
+    fn serves(&self, id: &FunctionId, version: u64) -> bool {
+        let snapshot = self.serving.load();
+        snapshot.functions.get(id).is_some_and(|f| f.as_ref().is_some_and(|f| f.spec.version == version))
+    }
+
     /// Waits until a version of a function runs, or has failed.
     async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
         loop {
+            let mut runs = false;
             let wanted = desired.borrow_and_update().functions.get(id).map(|spec| spec.version);
             if wanted != Some(version) {
                 return Err("another change came in between".to_owned());
@@ -71,7 +80,8 @@ impl Service {
                 && function.version == version
             {
                 match function.phase {
-                    Phase::Running => return Ok(()),
+                    Phase::Running if self.serves(id, version) => return Ok(()),
+                    Phase::Running => runs = true,
                     Phase::Failed | Phase::Backoff => {
                         return Err(function
                             .last_error
@@ -84,6 +94,7 @@ impl Service {
             let changed = tokio::select! {
                 changed = board.changed() => changed,
                 changed = desired.changed() => changed,
+                () = tokio::time::sleep(SOON), if runs => Ok(()),
             };
             if changed.is_err() {
                 return Err("the agent is stopping".to_owned());

@@ -15,7 +15,7 @@ use super::super::super::{Outgoing, Reply, Service, host_name};
 use super::super::Call;
 use super::super::call::json;
 use super::refused;
-use super::report::{Ended, Invocation};
+use super::report::{self, Ended, Invocation};
 use super::results::{Found, Refused};
 use crate::desired::{Object, Problems};
 use crate::engine::Answerer;
@@ -141,13 +141,21 @@ fn patience(fields: &mut Object<'_>, problems: &mut Problems) -> Option<Option<D
 fn run(invocation: Invocation, reply: Reply) -> Instant {
     let (service, deadline) = (invocation.service.clone(), invocation.deadline);
     let lane = invocation.target.lane().clone();
+    let reply = Shared::new(reply);
+    // What waits in the queue is only found late to be late; its caller is told in time.
+    let in_time = reply.clone();
+    let waiting = service.api.runtime.spawn(async move {
+        tokio::time::sleep_until(deadline.into()).await;
+        in_time.send(Outgoing::Whole(refused(429, SATURATED, report::WAITED)));
+    });
     let work = Box::new(move |turn| {
+        waiting.abort();
         let answer = match invocation.run(turn) {
             Ended::Served(report) => json(200, &report.json()),
             Ended::Failed(report) => refused(500, FAILED, report.result),
             Ended::Saturated(why) => refused(429, SATURATED, why),
         };
-        reply(Outgoing::Whole(answer));
+        reply.send(Outgoing::Whole(answer));
         // Not by whoever was refused: that is no worker.
         if turn != Turn::Refused {
             invocation.refill();

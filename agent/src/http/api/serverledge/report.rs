@@ -13,6 +13,8 @@ use crate::pool::{CallError, Trace};
 use crate::serving::Snapshot;
 use crate::workers::Turn;
 
+/// Why an invocation was not begun.
+pub(super) const WAITED: &str = "its time passed while it waited in the queue";
 /// Characters of a function's answer that are told where it is an error.
 const MAX_TOLD: usize = 1_024;
 
@@ -64,7 +66,7 @@ impl Invocation {
         let answered = exchange.traced(turn, &self.target, &self.request, &mut trace);
         match (turn, answered) {
             (Turn::Refused, _) => Ended::Saturated("the queue is full".to_owned()),
-            (Turn::Expired, _) => Ended::Saturated("its time passed while it waited in the queue".to_owned()),
+            (Turn::Expired, _) => Ended::Saturated(WAITED.to_owned()),
             (Turn::Run, Err(CallError::Exhausted(why))) => Ended::Saturated(why),
             (Turn::Run, Err(error)) => Ended::Failed(self.report(false, error.to_string(), trace)),
             (Turn::Run, Ok(answer)) if answer.status >= 400 => {
