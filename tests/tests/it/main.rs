@@ -15,6 +15,7 @@ mod broker_doors;
 mod budgets;
 mod cli_changes;
 mod cli_shows;
+mod cli_talks;
 mod deploying;
 mod doors;
 mod errors;
