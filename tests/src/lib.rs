@@ -16,6 +16,7 @@
 //! | [`agent`] | the process under test |
 //! | [`cli`] | the command line beside a running agent, piped and on a terminal |
 //! | [`metrics`] | the text of `/metrics`, parsed |
+//! | [`scripted`] | a local socket whose answers a test makes up |
 //! | [`slow`] | a server that takes five seconds for each answer |
 //! | [`site`] | one of each, wired together |
 #![allow(
@@ -38,6 +39,7 @@ pub mod hub;
 pub mod link;
 pub mod metrics;
 pub mod piecewise;
+pub mod scripted;
 pub mod site;
 pub mod slow;
 pub mod wait;
