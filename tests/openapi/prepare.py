@@ -1,6 +1,8 @@
 """Puts on the device what the document's examples name: the function `hello`, and a module.
 
     prepare.py PORT MODULES    MODULES is the directory of prebuilt components, one of the agent's WASM_ROOTS
+
+Prints the id of an asynchronous invocation.
 """
 
 import http.client
@@ -17,6 +19,7 @@ def ask(method, path, body):
     text = answer.read().decode()
     if answer.status != 200:
         sys.exit(f"{method} {path}: {answer.status} {text}")
+    return json.loads(text)
 
 
 with open(f"{modules}/hello-http.wasm", "rb") as component:
@@ -28,3 +31,4 @@ module = {
     "attach_points": [{"Middleware": "OnRequest"}],
 }
 ask("POST", "/wasm", json.dumps({"modules": [module]}))
+print(ask("POST", "/invoke/hello", json.dumps({"Params": {}, "Async": True}))["ReqId"])
