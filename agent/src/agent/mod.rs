@@ -29,7 +29,7 @@ use crate::desired::{Defaults, Instances, Isolation};
 use crate::engine::Runtime;
 use crate::fetch::Fetcher;
 use crate::http::Service;
-use crate::http::api::{Api, NodeInfo};
+use crate::http::api::{Api, NodeInfo, Results};
 use crate::http::local::LocalDoor;
 use crate::hub::Connection;
 use crate::keyvalue::KeyValues;
@@ -173,6 +173,7 @@ impl Agent {
             runtime: handle.clone(),
             stopping: doors_stop.clone(),
             at_work: watch::Sender::new(0),
+            results: Results::default(),
         };
         let service = Service::new(
             serving.clone(),

@@ -173,7 +173,7 @@ impl Exchange<'_> {
         let level = if may_complain { log::Level::Warn } else { log::Level::Debug };
         let then = if open { "passed over" } else { "the request fails" };
         log::log!(level, "middleware {id}, {point}: {error}; {then}");
-        if open { Ok(Said::Continue) } else { Err(Failure::from(&error)) }
+        if open { Ok(Said::Continue) } else { Err(Failure::from(error)) }
     }
 }
 

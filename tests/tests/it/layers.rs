@@ -92,6 +92,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
     ("ureq", &["fetch", "cli/client"]),
+    ("base64", &["http"]),
+    ("tar", &["http/api/serverledge"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),
     ("toml", &["config"]),

@@ -33,6 +33,7 @@ mod power;
 mod reports;
 mod restarts;
 mod samples;
+mod serverledge;
 mod sgl;
 mod signals;
 mod slow_outbound;
