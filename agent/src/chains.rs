@@ -68,19 +68,21 @@ impl Chains {
 }
 
 /// The segments of a path in every way that someone behind the agent may read it: as it is, decoded, and decoded twice,
-/// each with its dots kept, left out and resolved. Empty segments never count.
-fn readings(path: &str) -> Vec<Vec<String>> {
-    let segments = |text: &str| -> Vec<String> {
-        text.split(['/', '\\']).filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
+/// each with its dots kept, left out and resolved, and with `\` as a slash and not. Empty segments never count.
+pub(crate) fn readings(path: &str) -> Vec<Vec<String>> {
+    let segments = |text: &str, slashes: &[char]| -> Vec<String> {
+        text.split(slashes).filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
     };
-    if !path.contains(['%', '.']) {
-        return vec![segments(path)];
+    if !path.contains(['%', '.', '\\']) {
+        return vec![segments(path, &['/'])];
     }
     let once = percent_decoded(path);
     let twice = percent_decoded(&once);
     let mut readings = Vec::new();
-    for text in [path, &once, &twice] {
-        let all = segments(text);
+    for (text, slashes) in
+        [path, &once, &twice].into_iter().flat_map(|text| [(text, &['/', '\\'][..]), (text, &['/'][..])])
+    {
+        let all = segments(text, slashes);
         let mut resolved: Vec<String> = Vec::new();
         for segment in &all {
             match segment.as_str() {
@@ -92,12 +94,13 @@ fn readings(path: &str) -> Vec<Vec<String>> {
         let without = all.iter().filter(|segment| !matches!(segment.as_str(), "." | "..")).cloned().collect();
         readings.extend([all, resolved, without]);
     }
+    readings.sort_unstable();
     readings.dedup();
     readings
 }
 
 /// Whether a pattern covers a path of these segments; a literal stands for what it says and for what it is decoded.
-fn covers(pattern: &PathPattern, path: &[String]) -> bool {
+pub(crate) fn covers(pattern: &PathPattern, path: &[String]) -> bool {
     let is_empty = |segment: &&Segment| matches!(segment, Segment::Literal(text) if text.is_empty());
     let wanted: Vec<&Segment> = pattern.segments.iter().filter(|segment| !is_empty(segment)).collect();
     let long_enough = if pattern.open { path.len() >= wanted.len() } else { path.len() == wanted.len() };

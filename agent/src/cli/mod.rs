@@ -1,6 +1,7 @@
 //! The command line: one command for each thing that an operator, a technician or a module author does. A command is
 //! one file with `command`, its part of the help, and `run`.
 
+mod api_key;
 mod run;
 mod settings;
 mod version;
@@ -15,7 +16,8 @@ use crate::compile;
 type Entry = (fn() -> Command, fn(&ArgMatches) -> anyhow::Result<ExitCode>);
 
 /// All commands, in the order in which the help lists them.
-const COMMANDS: &[Entry] = &[(run::command, run::run), (version::command, version::run)];
+const COMMANDS: &[Entry] =
+    &[(run::command, run::run), (api_key::command, api_key::run), (version::command, version::run)];
 
 const ABOUT: &str = "A small device agent that runs WebAssembly components as its twin's desired state says.";
 

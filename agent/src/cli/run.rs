@@ -8,7 +8,7 @@ use simple_logger::SimpleLogger;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::settings::{self, Invocation, resolve};
-use crate::agent::Agent;
+use crate::agent::{Agent, Unusable};
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
 
@@ -30,7 +30,8 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             log::error!("{error:#}");
-            Ok(ExitCode::FAILURE)
+            // Files that the configuration names belong to it.
+            Ok(if error.is::<Unusable>() { settings::EX_CONFIG.into() } else { ExitCode::FAILURE })
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) const CONFIG_ENV: &str = "TWINLET_CONFIG";
 const CONFIG: &str = "config";
 
 /// The exit code for a configuration that can not be used, from sysexits.h.
-const EX_CONFIG: u8 = 78;
+pub(super) const EX_CONFIG: u8 = 78;
 
 /// What the command line says.
 pub(super) struct Invocation {
