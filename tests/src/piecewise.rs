@@ -110,6 +110,11 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
+    /// Reads what is there, or waits for it as long as a read may take.
+    pub fn read_some(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(bytes)
+    }
+
     /// Reads so many bytes.
     pub fn read(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];

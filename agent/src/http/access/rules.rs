@@ -11,7 +11,7 @@ use ring::{digest, hmac};
 
 use super::Refusal;
 use super::signature::{self, Signed};
-use crate::chains::{covers, readings};
+use crate::chains::{covers, readings, spellings};
 use crate::config::{ApiKey, ApiKeys};
 use crate::desired::{PathPattern, Problems};
 use crate::http::Incoming;
@@ -21,6 +21,8 @@ use crate::http::api::is_of_api;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Bits of a file's mode that are for neither its owner nor its group.
 const OTHERS: u32 = 0o007;
+/// More segments than any path of the API has that is not told by its first.
+const SEGMENTS_OF_API: usize = 8;
 
 /// Why a file of keys can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +135,9 @@ impl Rules {
             .any(|name| head.headers.iter().filter(|(other, _)| other == name).count() > 1);
         // Even where no key is wanted: no guest may see one that was shown.
         let shown = self.take_keys(&mut head.headers);
-        let wanted = self.wanted(&head.path);
+        let spellings = spellings(&head.path);
+        let path = readings(&spellings);
+        let wanted = self.wanted(&head.path, &path);
         if matches!(wanted, Wanted::Nothing) {
             return Ok(Admission { may_manage: false, signed: None });
         }
@@ -153,19 +157,21 @@ impl Rules {
         };
         let opens = match wanted {
             Wanted::Admin | Wanted::Nothing => entry.admin,
-            Wanted::Key => entry.admin || all_covered(&entry.routes, &head.path),
+            Wanted::Key => entry.admin || all_covered(&entry.routes, &path),
         };
         if opens { Ok(Admission { may_manage: entry.admin, signed }) } else { Err(Refusal::NotOpened) }
     }
 
     /// What a path takes. It is open only where it is in every way that it may be read, and the API's where it is in
     /// any.
-    fn wanted(&self, path: &str) -> Wanted {
-        let of_api = is_of_api(path)
-            || readings(path).iter().any(|reading| is_of_api(&format!("/{}", reading.join("/"))));
-        match of_api {
+    fn wanted(&self, path: &str, readings: &[Vec<&str>]) -> Wanted {
+        let read = |reading: &Vec<&str>| {
+            let begin = reading.get(..SEGMENTS_OF_API).unwrap_or(reading);
+            is_of_api(&format!("/{}", begin.join("/")))
+        };
+        match is_of_api(path) || readings.iter().any(read) {
             true => Wanted::Admin,
-            false if self.routes_open || all_covered(&self.public, path) => Wanted::Nothing,
+            false if self.routes_open || all_covered(&self.public, readings) => Wanted::Nothing,
             false => Wanted::Key,
         }
     }
@@ -223,8 +229,8 @@ fn blinded(blind: &hmac::Key, digest: &[u8]) -> [u8; 32] {
 }
 
 /// Whether patterns cover a path in every way that it may be read.
-fn all_covered(patterns: &[PathPattern], path: &str) -> bool {
-    readings(path).iter().all(|reading| patterns.iter().any(|pattern| covers(pattern, reading)))
+fn all_covered(patterns: &[PathPattern], path: &[Vec<&str>]) -> bool {
+    path.iter().all(|reading| patterns.iter().any(|pattern| covers(pattern, reading)))
 }
 
 /// What follows `Bearer`.

@@ -58,6 +58,9 @@ pub enum TlsError {
 const CERT: &str = "http_tls_cert_file";
 const KEY: &str = "http_tls_key_file";
 
+/// Bytes of an answer that are encrypted before its client has taken those before them.
+const BUFFERED: usize = 32 << 10;
+
 /// The certificate that new connections get.
 pub struct Tls(ArcSwap<ServerConfig>);
 
@@ -75,7 +78,8 @@ impl Tls {
 
     /// A connection with its handshake done.
     pub(super) async fn accept(&self, io: Deadlines, within: Duration) -> io::Result<Stream> {
-        let accept = TlsAcceptor::from(self.0.load_full()).accept(io);
+        let accept = TlsAcceptor::from(self.0.load_full())
+            .accept_with(io, |session| session.set_buffer_limit(Some(BUFFERED)));
         let stream = timeout(within, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
         Ok(Stream::Tls(Box::new(stream)))
     }
