@@ -174,7 +174,7 @@ fn json(value: &DeValue<'_>) -> Value {
 
 /// The bytes of a secret, which is hexadecimal where all of it can be, else base64.
 fn secret(text: &str) -> Option<Vec<u8>> {
-    let hex = text.len() % 2 == 0 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let hex = text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit());
     let bytes = if hex {
         let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         text.as_bytes().chunks(2).map(byte).collect()

@@ -48,6 +48,32 @@ fn a_function_sees_what_it_asks_for_at_both_doors() {
 }
 
 #[test]
+fn so_does_a_component_of_wasi_http_behind_middleware_and_without() {
+    let site = site();
+    let bytes = guests::proxy::does(guests::proxy::Way::Mirror);
+    let shy = site.function("shy", bytes.clone());
+    let asks = site.function("asks", bytes).set("permissions", json!({ "headers": ["cookie", "x-api-key"] }));
+    let passes = guests::middleware::continues(&[guests::middleware::Point::Request]);
+    let passes = site.function("passes", passes);
+    let middleware =
+        json!({ "m": { "function_id": "passes", "attach": ["on-request"], "paths": ["/guarded/*"] } });
+    site.apply(1, |d| {
+        let desired = d.serving(shy).serving(asks).function(passes).set("middleware", middleware);
+        desired.route("/guarded/shy", "shy").route("/guarded/asks", "asks")
+    });
+    for (path, wanted) in [
+        ("/shy", &["x-own"][..]),
+        ("/guarded/shy", &["x-own"]),
+        ("/asks", &["cookie", "x-api-key", "x-own"]),
+        ("/guarded/asks", &["cookie", "x-api-key", "x-own"]),
+    ] {
+        let head = Wire::to(site.agent.address()).asking("GET", path, LINES).head();
+        assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
+        assert_eq!(seen(&head), wanted, "{path}");
+    }
+}
+
+#[test]
 fn a_key_of_the_agents_is_never_passed_on() {
     let builder = agent();
     let file = builder.state_dir().join("keys.toml");
