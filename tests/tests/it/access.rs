@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use twinlet_tests::keys::{self, entry};
+use twinlet_tests::wait::EndOf;
 use twinlet_tests::{Agent, DEADLINE, Site, eventually, guests};
 
 use crate::{agent, site};
@@ -182,6 +183,7 @@ fn a_key_is_rotated_without_a_gap() {
     let with = |key: &str| site.agent.request("GET", "/fn").header("x-api-key", key).send().status;
     let (stop, moved, asked) = (AtomicBool::new(false), AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|threads| {
+        let _ends = EndOf(&stop);
         let client = threads.spawn(|| {
             while !stop.load(Relaxed) {
                 let key = if moved.load(Relaxed) { NEW } else { WEB };
