@@ -13,6 +13,7 @@
 //!
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
+mod api_key;
 mod client;
 mod delete;
 mod deploy;
@@ -77,6 +78,7 @@ const COMMANDS: &[Entry] = &[
     Entry { group: Group::Ask, command: deploy::command, run: deploy::run },
     Entry { group: Group::Ask, command: delete::command, run: delete::run },
     Entry { group: Group::Ask, command: invoke::command, run: invoke::run },
+    Entry { group: Group::Program, command: api_key::command, run: api_key::run },
     Entry { group: Group::Program, command: version::command, run: version::run },
 ];
 

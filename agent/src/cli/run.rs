@@ -8,7 +8,7 @@ use simple_logger::SimpleLogger;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::settings::{self, Invocation, Unusable, resolve};
-use crate::agent::Agent;
+use crate::agent::{self, Agent};
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
 
@@ -27,7 +27,8 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             log::error!("{error:#}");
-            Ok(ExitCode::FAILURE)
+            // Files that the configuration names belong to it.
+            Ok(if error.is::<agent::Unusable>() { settings::EX_CONFIG.into() } else { ExitCode::FAILURE })
         }
     }
 }

@@ -10,9 +10,10 @@
 //! | `middleware` | one call of a middleware, and what it changes |
 //! | `access` | who may do what at the public door |
 //! | `api` | the management API |
+//! | `withheld` | the headers that functions see only where they ask |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
-//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
+//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with TLS where it is set, and `deadlines` for slow peers |
 
 #[cfg(feature = "public-door")]
 mod access;
@@ -28,6 +29,7 @@ mod middleware;
 mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;
+mod withheld;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

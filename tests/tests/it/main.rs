@@ -8,6 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
+mod access_example;
+mod access_headers;
+mod access_signed;
 mod actors;
 mod bad_artifacts;
 mod bad_messages;
@@ -40,6 +44,7 @@ mod slow_outbound;
 mod standards;
 mod systemd;
 mod telemetry;
+mod tls;
 mod twin;
 mod wasi_http;
 

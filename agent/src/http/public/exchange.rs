@@ -78,17 +78,21 @@ async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> R
         request_id,
         may_manage: false,
     };
-    incoming.may_manage = door.access.admit(&incoming)?.may_manage;
+    let signed = door.access.admit(&mut incoming)?;
     let limit = door.service.body_limit(&incoming, door.limits.max_body_bytes);
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Failure::TooLarge(limit));
     }
     let body = Limited::new(body, limit);
-    incoming.body = match door.service.streams(&incoming) {
+    // What is signed must be had whole before anyone acts on its first byte.
+    incoming.body = match signed.is_none() && door.service.streams(&incoming) {
         true => Body::Streamed(body.boxed_unsync()),
         false => Body::Whole(whole(body, limit, door.limits.body_timeout).await?),
     };
-    Ok(incoming)
+    match signed {
+        Some(signed) => door.access.settle(signed, incoming).await,
+        None => Ok(incoming),
+    }
 }
 
 async fn whole(body: Limited<Streaming>, limit: usize, within: Duration) -> Result<Vec<u8>, Failure> {

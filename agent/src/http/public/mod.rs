@@ -4,6 +4,7 @@
 mod exchange;
 mod outlet;
 mod peers;
+mod tls;
 
 use std::convert::Infallible;
 use std::io;
@@ -20,11 +21,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::Service;
-pub use super::access::Access;
+pub use super::access::{Access, KeysFileError, Rules};
 use super::deadlines::{Deadlines, Exchange};
 use crate::config::Http;
 use exchange::{exchange, to_hyper};
 use peers::Peers;
+use tls::Stream;
+pub use tls::{Tls, TlsError};
 
 /// After a failed accept, as when all file descriptors are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +39,8 @@ pub struct Door {
     pub limits: Http,
     /// Who may do what.
     pub access: Arc<Access>,
+    /// The certificate; none where it is plain HTTP.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Serves until `stop` changes, then lets what was begun end; the caller bounds how long that may take.
@@ -84,6 +89,22 @@ async fn accept(
 async fn connection(stream: TcpStream, door: Arc<Door>, mut stop: watch::Receiver<bool>) {
     let state = Exchange::default();
     let io = Deadlines::new(stream, state.clone(), door.limits.head_timeout, door.limits.idle_timeout);
+    let io = match &door.tls {
+        None => Stream::Plain(io),
+        Some(tls) => {
+            let accepted = tokio::select! {
+                accepted = tls.accept(io, door.limits.head_timeout) => accepted,
+                _ = stop.changed() => return,
+            };
+            // The bytes of a handshake are none of a head's.
+            state.begins();
+            state.ends();
+            match accepted {
+                Ok(stream) => stream,
+                Err(error) => return log::debug!("public: a TLS handshake ended: {error}"),
+            }
+        }
+    };
     let of_requests = door.clone();
     let handler = service_fn(move |request| {
         state.begins();
