@@ -12,7 +12,7 @@
 //! | `api` | the management API |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
-//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
+//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`; `heads` for what is no request, `deadlines` and `patience` for slow peers |
 
 #[cfg(feature = "public-door")]
 mod access;
@@ -23,8 +23,12 @@ mod chunked;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
+#[cfg(feature = "public-door")]
+pub(crate) mod heads;
 pub mod local;
 mod middleware;
+#[cfg(feature = "public-door")]
+mod patience;
 mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;

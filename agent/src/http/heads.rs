@@ -1,0 +1,238 @@
+//! Where a request's head ends, and whether its framing can be read in one way only. Looks at the raw bytes before
+//! hyper does, which takes a bare LF for the end of a line, folds equal lengths into one, prefers one length header to
+//! the other and leaves hosts alone: all that may be another request to whoever stands before or behind. What is
+//! refused here is 400, and the connection ends. Knows no sockets.
+
+/// How much more of a head is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// More than what was given.
+    More,
+    /// It ends with the first so many bytes of what was given. `lasting` says whether the connection may serve another
+    /// request; it may not after what only few clients send and some read in another way: `Transfer-Encoding`, and
+    /// targets that are not paths.
+    Whole {
+        /// Bytes of what was given.
+        ends: usize,
+        /// Whether another request may follow.
+        lasting: bool,
+    },
+    /// It is no head that has one meaning.
+    Refused,
+}
+
+/// One head, piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    /// What came before the last piece; nothing where the first holds all, or where it is too long.
+    earlier: Vec<u8>,
+    /// Bytes before the last piece.
+    length: usize,
+    /// Whether the present line has anything before its end.
+    of_line: bool,
+    after_cr: bool,
+    begun: bool,
+}
+
+impl Head {
+    /// Looks at the next piece of a head that may have `most` bytes.
+    pub(crate) fn read(&mut self, piece: &[u8], most: usize) -> Seen {
+        for (at, byte) in piece.iter().enumerate() {
+            match byte {
+                b'\n' if self.after_cr => {
+                    let empty = !self.of_line;
+                    (self.of_line, self.after_cr) = (false, false);
+                    if empty && self.begun {
+                        return self.whole(piece, at + 1, most);
+                    }
+                    // Empty lines before a request are passed over.
+                    continue;
+                }
+                _ if self.after_cr => return Seen::Refused,
+                b'\r' => self.after_cr = true,
+                // Obsolete folding, which begins a line with a blank, or the first line does.
+                b' ' | b'\t' if !self.of_line => return Seen::Refused,
+                b'\t' | 0x20..=0x7e | 0x80.. => {
+                    self.of_line = true;
+                    self.begun = true;
+                }
+                _ => return Seen::Refused,
+            }
+        }
+        self.length += piece.len();
+        if self.length > most {
+            self.earlier = Vec::new();
+        } else {
+            self.earlier.extend_from_slice(piece);
+        }
+        Seen::More
+    }
+
+    fn whole(&mut self, piece: &[u8], ends: usize, most: usize) -> Seen {
+        if self.length + ends > most {
+            // Hyper has as much of it, and answers 431.
+            return Seen::Whole { ends, lasting: false };
+        }
+        let last = piece.get(..ends).unwrap_or(piece);
+        let verdict = if self.earlier.is_empty() {
+            judge(last)
+        } else {
+            self.earlier.extend_from_slice(last);
+            judge(&self.earlier)
+        };
+        verdict.map_or(Seen::Refused, |lasting| Seen::Whole { ends, lasting })
+    }
+}
+
+/// Whether another request may follow this head; none where it is refused.
+fn judge(head: &[u8]) -> Option<bool> {
+    let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let request = lines.by_ref().find(|line| !line.is_empty())?;
+    let mut words = request.split(|byte| *byte == b' ');
+    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
+    let newer = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        _ => return None,
+    };
+    // Whoever stands before takes any success of CONNECT for the begin of a tunnel.
+    if words.next().is_some() || target.contains(&b'#') || method == b"CONNECT" {
+        return None;
+    }
+    let path = target.starts_with(b"/");
+    if !path && !is_odd_target(method, target) {
+        return None;
+    }
+    let (mut lengths, mut codings, mut hosts) = (0_u32, 0_u32, 0_u32);
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = line.split_at_checked(colon)?;
+        let value = value.get(1..)?.trim_ascii();
+        if name.is_empty() || name.iter().any(u8::is_ascii_whitespace) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            lengths += 1;
+            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            codings += 1;
+            if !value.eq_ignore_ascii_case(b"chunked") {
+                return None;
+            }
+        } else if name.eq_ignore_ascii_case(b"host") {
+            hosts += 1;
+            if !value.iter().all(|byte| is_of_host(*byte)) {
+                return None;
+            }
+        }
+    }
+    let framed_once = lengths + codings <= 1 && (newer || codings == 0);
+    let hosted_once = hosts == 1 || (hosts == 0 && !newer);
+    (framed_once && hosted_once).then_some(path && codings == 0)
+}
+
+/// Whether a target that is no path is one that means something here: a whole URL, or `*` for `OPTIONS`.
+fn is_odd_target(method: &[u8], target: &[u8]) -> bool {
+    let begins = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
+    match target {
+        b"*" => method == b"OPTIONS",
+        _ => begins(b"http://") || begins(b"https://"),
+    }
+}
+
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 1024;
+
+    fn read(text: &str) -> Seen {
+        let whole = Head::default().read(text.as_bytes(), MOST);
+        let mut head = Head::default();
+        let mut by_bytes = Seen::More;
+        for (at, byte) in text.bytes().enumerate() {
+            by_bytes = match head.read(&[byte], MOST) {
+                Seen::More => continue,
+                Seen::Whole { ends, lasting } => Seen::Whole { ends: at + ends, lasting },
+                Seen::Refused => Seen::Refused,
+            };
+            break;
+        }
+        assert_eq!(whole, by_bytes, "{text:?} reads otherwise byte by byte");
+        whole
+    }
+
+    #[test]
+    fn a_head_ends_where_it_ends() {
+        for head in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\n\r\nPOST /a?b HTTP/1.1\r\nhost:a:80\r\nx:\r\ncontent-length: 3\r\n\r\n",
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET /\u{fc} HTTP/1.1\r\nHost: [::1]:80\r\nX-Text: a\tb \u{fc}\r\n\r\n",
+        ] {
+            let more = format!("{head}abc\n\0");
+            assert_eq!(read(&more), Seen::Whole { ends: head.len(), lasting: true }, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_some_read_in_another_way_is_the_last_on_its_connection() {
+        for head in [
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
+            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            assert_eq!(read(head), Seen::Whole { ends: head.len(), lasting: false }, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_with_two_meanings_is_refused() {
+        let lines = |lines: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n");
+        let wrong = [
+            lines("Content-Length: 1\r\nTransfer-Encoding: chunked"),
+            lines("Content-Length: 1\r\nContent-Length: 1"),
+            lines("Content-Length: +1"),
+            lines("Content-Length:"),
+            lines("Content-Length : 1"),
+            lines("Transfer-Encoding: chunked, identity"),
+            lines("Transfer-Encoding: chunked\r\ntransfer-encoding: chunked"),
+            lines("X: a\r\n b"),
+            lines("X: a\nY: b"),
+            lines("X: a\rY: b"),
+            lines("X: \u{1}"),
+            lines("no colon"),
+            lines(": no name"),
+            lines("Host: b"),
+            "GET / HTTP/1.1\r\n\r\n".to_owned(),
+            "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n".to_owned(),
+            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(),
+            "GET /#a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET /\r\n\r\n".to_owned(),
+            "PRI * HTTP/2.0\r\n\r\n".to_owned(),
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+        ];
+        for head in wrong {
+            assert_eq!(read(&head), Seen::Refused, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_kept() {
+        let mut head = Head::default();
+        assert_eq!(head.read(&[b'a'; MOST + 1], MOST), Seen::More);
+        assert!(head.earlier.is_empty());
+        assert_eq!(head.read(b"\r\n\r\n", MOST), Seen::Whole { ends: 4, lasting: false });
+    }
+}
