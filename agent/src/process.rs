@@ -20,6 +20,21 @@ pub fn give_memory_back() {
     log::debug!("memory was {}given back", if given { "" } else { "not " });
 }
 
+/// Has glibc give large buffers back as soon as they are freed. It learns otherwise from the first that is freed, and
+/// then keeps tens of megabytes for each thread.
+pub fn keep_no_large_buffers() {
+    /// What glibc begins with; set by hand, it stays.
+    const LARGE: libc::c_int = 128 << 10;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's, and may be called at any time.
+    let set = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) } == 1;
+    #[cfg(not(target_env = "gnu"))]
+    let set = LARGE > 0;
+    if !set {
+        log::debug!("the allocator takes no limit of what it keeps");
+    }
+}
+
 /// How many files and sockets this process may have open.
 pub fn file_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

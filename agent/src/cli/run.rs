@@ -11,7 +11,7 @@ use super::settings::{self, Invocation, resolve};
 use crate::agent::Agent;
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
-use crate::process::raise_file_limit;
+use crate::process::{keep_no_large_buffers, raise_file_limit};
 
 /// Libraries whose own debugging says little about this agent.
 const QUIET: &[&str] =
@@ -44,6 +44,7 @@ fn serve(invocation: &Invocation, mut settings: Resolved) -> anyhow::Result<()> 
         let _runtime = signals.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
+    keep_no_large_buffers();
     raise_file_limit();
     let mut agent = Agent::start(&settings.config)?;
     loop {

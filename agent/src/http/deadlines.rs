@@ -1,6 +1,5 @@
 //! A connection's bytes, with deadlines for slow peers: how long a head may take from its first byte, and how long a
-//! peer may take to read. Hyper gets one head at a time, and only one that [`heads`](super::heads) lets pass; the door
-//! says how much of a body follows it.
+//! peer may take to read. Hyper gets only what [`heads`](super::heads) lets pass.
 
 use std::future::Future;
 use std::io;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::heads::{Head, Seen};
+use super::heads::{Framing, Seen};
 use super::patience::Exchange;
 
 /// What hyper gets in place of a head that is refused: no head that it could take what it has for, so that it answers
@@ -26,27 +25,13 @@ pub(super) struct Limits {
     pub(super) write_timeout: Duration,
 }
 
-/// What the next bytes are.
-enum Next {
-    /// Of a head.
-    Head(Head),
-    /// Of whatever the door says, once hyper has given it the head that it has.
-    AsTold,
-    /// So many bytes of a body.
-    Body(u64),
-    /// The rest of the connection, on which no other request is answered.
-    Rest,
-    /// Nothing that is looked at.
-    Nothing,
-}
-
 pub(super) struct Deadlines<S> {
     stream: S,
     exchange: Exchange,
-    heads_seen: u32,
-    next: Next,
-    /// What came behind what hyper may have now, and how much of it hyper has got since.
-    behind: (Vec<u8>, usize),
+    framing: Framing,
+    /// Heads that were read, and those of them that the door has got.
+    heads: (u32, u32),
+    refused: bool,
     limits: Limits,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
@@ -54,8 +39,8 @@ pub(super) struct Deadlines<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Deadlines<S> {
     pub(super) fn new(stream: S, exchange: Exchange, limits: Limits) -> Self {
-        let (next, behind) = (Next::Head(Head::default()), (Vec::new(), 0));
-        Self { stream, exchange, heads_seen: 0, next, behind, limits, head: None, write: None }
+        let framing = Framing::new(limits.head_bytes);
+        Self { stream, exchange, framing, heads: (0, 0), refused: false, limits, head: None, write: None }
     }
 
     /// Turns a wait that has lasted too long into an error.
@@ -84,85 +69,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Deadlines<S> {
         Self::check(&mut self.write, "the peer does not read", cx).map(Err)
     }
 
-    /// Takes note of a head that the door has got since.
-    fn follow(&mut self) {
-        let heads = self.exchange.heads();
-        if heads != self.heads_seen {
-            self.heads_seen = heads;
-            self.head = None;
-            self.next = match self.exchange.body() {
-                _ if !self.exchange.lasts() => Next::Rest,
-                Some(0) => Next::Head(Head::default()),
-                Some(length) => Next::Body(length),
-                None => Next::Rest,
-            };
-        }
-    }
-
-    /// Reads what is there: what came before and was held back, or else from the peer.
-    fn fill(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (bytes, got) = &mut self.behind;
-        let waiting = bytes.get(*got..).unwrap_or_default();
-        if waiting.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let now = waiting.len().min(buf.remaining());
-        buf.put_slice(waiting.get(..now).unwrap_or(waiting));
-        *got += now;
-        if *got == bytes.len() {
-            self.behind = (Vec::new(), 0);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Of what was read from `before` on, leaves hyper as much as it may have now.
-    fn pass(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+    /// Looks at what was read from `before` on, and leaves hyper what may be a request.
+    fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
         let read = buf.filled().get(before..).unwrap_or_default();
-        if read.is_empty() {
-            return Ok(());
+        let (exchange, heads) = (&self.exchange, &mut self.heads.0);
+        let outcome = self.framing.read(read, &mut |seen| match seen {
+            Seen::Head { lasting, .. } => {
+                *heads = heads.wrapping_add(1);
+                if !lasting {
+                    exchange.ends_with(*heads);
+                }
+            }
+            Seen::Body(bytes) => exchange.gets(bytes),
+        });
+        let Err(passes) = outcome else { return Ok(()) };
+        self.refused = true;
+        buf.set_filled(before + passes);
+        if buf.remaining() < NO_HEAD.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no head"));
         }
-        let passes = match &mut self.next {
-            Next::Head(head) => match head.read(read, self.limits.head_bytes) {
-                Seen::More => read.len(),
-                Seen::Whole { ends, lasting } => {
-                    self.exchange.lasts_if(lasting);
-                    self.next = Next::AsTold;
-                    ends
-                }
-                Seen::Refused => {
-                    self.next = Next::Nothing;
-                    buf.set_filled(before);
-                    if buf.remaining() < NO_HEAD.len() {
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, "no head"));
-                    }
-                    buf.put_slice(NO_HEAD);
-                    return Ok(());
-                }
-            },
-            Next::Body(left) => {
-                let passes = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
-                *left -= passes as u64;
-                self.exchange.holds(passes);
-                if *left == 0 {
-                    self.next = Next::Head(Head::default());
-                }
-                passes
-            }
-            Next::Rest => {
-                self.exchange.holds(read.len());
-                read.len()
-            }
-            Next::AsTold | Next::Nothing => 0,
-        };
-        if let Some(rest) = read.get(passes..).filter(|rest| !rest.is_empty()) {
-            let (bytes, got) = &mut self.behind;
-            // What is held back came from there, or that was empty.
-            *got -= if bytes.is_empty() { 0 } else { rest.len() };
-            if bytes.is_empty() {
-                bytes.extend_from_slice(rest);
-            }
-            buf.set_filled(before + passes);
-        }
+        buf.put_slice(NO_HEAD);
         Ok(())
     }
 }
@@ -170,17 +96,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Deadlines<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Deadlines<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.follow();
-        match this.next {
-            // Hyper does not ask before it has given the head that it has.
-            Next::AsTold => return Poll::Pending,
-            Next::Nothing => return Poll::Ready(Ok(())),
-            _ => {}
+        if this.refused {
+            return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        let outcome = this.fill(cx, buf);
-        if let Poll::Ready(Ok(())) = outcome {
-            this.pass(buf, before)?;
+        let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let heads = this.exchange.heads();
+        if heads != this.heads.1 {
+            this.heads.1 = heads;
+            this.head = None;
+        }
+        if buf.filled().len() > before {
+            this.look(buf, before)?;
         }
         if this.exchange.is_answering() {
             return outcome;

@@ -3,18 +3,94 @@
 //! the other and leaves hosts alone: all that may be another request to whoever stands before or behind. What is
 //! refused here is 400, and the connection ends. Knows no sockets.
 
-/// How much more of a head is to come.
+/// What a connection's bytes turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// More than what was given.
-    More,
-    /// It ends with the first so many bytes of what was given. `lasting` says whether the connection may serve another
-    /// request; it may not after what only few clients send and some read in another way: `Transfer-Encoding`, and
-    /// targets that are not paths.
-    Whole {
-        /// Bytes of what was given.
-        ends: usize,
+    /// The end of a head. `lasting` says whether the connection may serve another request behind this one; it may not
+    /// after what only few clients send and some read in another way: `Transfer-Encoding`, and targets that are no
+    /// paths.
+    Head {
+        /// What `Content-Length` says, else 0.
+        length: u64,
         /// Whether another request may follow.
+        lasting: bool,
+    },
+    /// So many bytes that are no head.
+    Body(usize),
+}
+
+/// The bytes of one connection, request after request.
+pub(crate) struct Framing {
+    next: Next,
+    most: usize,
+}
+
+enum Next {
+    Head(Head),
+    Body(u64),
+    /// Behind the last request.
+    Rest,
+    /// Behind what was refused.
+    Nothing,
+}
+
+impl Framing {
+    /// A connection's from its first byte. A head of more than `most` bytes is let pass, and is the last: whoever
+    /// parses it refuses it.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { next: Next::Head(Head::default()), most }
+    }
+
+    /// Looks at what comes next. An error says where what is refused begins, as far as it is among these bytes;
+    /// nothing from there on is a request.
+    pub(crate) fn read(&mut self, bytes: &[u8], seen: &mut dyn FnMut(Seen)) -> Result<(), usize> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            match &mut self.next {
+                Next::Head(head) => match head.read(rest, self.most) {
+                    Progress::More => return Ok(()),
+                    Progress::Whole { ends, length, lasting } => {
+                        at += ends;
+                        self.next = match length {
+                            _ if !lasting => Next::Rest,
+                            0 => Next::Head(Head::default()),
+                            length => Next::Body(length),
+                        };
+                        seen(Seen::Head { length, lasting });
+                    }
+                    Progress::Refused => {
+                        self.next = Next::Nothing;
+                        return Err(at);
+                    }
+                },
+                Next::Body(left) => {
+                    let now = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
+                    *left -= now as u64;
+                    at += now;
+                    if *left == 0 {
+                        self.next = Next::Head(Head::default());
+                    }
+                    seen(Seen::Body(now));
+                }
+                Next::Rest => {
+                    seen(Seen::Body(rest.len()));
+                    return Ok(());
+                }
+                Next::Nothing => return Err(at),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How much more of a head is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    More,
+    /// It ends with the first so many bytes of what was given.
+    Whole {
+        ends: usize,
+        length: u64,
         lasting: bool,
     },
     /// It is no head that has one meaning.
@@ -23,7 +99,7 @@ pub(crate) enum Seen {
 
 /// One head, piece by piece.
 #[derive(Debug, Default)]
-pub(crate) struct Head {
+struct Head {
     /// What came before the last piece; nothing where the first holds all, or where it is too long.
     earlier: Vec<u8>,
     /// Bytes before the last piece.
@@ -36,7 +112,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// Looks at the next piece of a head that may have `most` bytes.
-    pub(crate) fn read(&mut self, piece: &[u8], most: usize) -> Seen {
+    fn read(&mut self, piece: &[u8], most: usize) -> Progress {
         for (at, byte) in piece.iter().enumerate() {
             match byte {
                 b'\n' if self.after_cr => {
@@ -48,15 +124,15 @@ impl Head {
                     // Empty lines before a request are passed over.
                     continue;
                 }
-                _ if self.after_cr => return Seen::Refused,
+                _ if self.after_cr => return Progress::Refused,
                 b'\r' => self.after_cr = true,
                 // Obsolete folding, which begins a line with a blank, or the first line does.
-                b' ' | b'\t' if !self.of_line => return Seen::Refused,
+                b' ' | b'\t' if !self.of_line => return Progress::Refused,
                 b'\t' | 0x20..=0x7e | 0x80.. => {
                     self.of_line = true;
                     self.begun = true;
                 }
-                _ => return Seen::Refused,
+                _ => return Progress::Refused,
             }
         }
         self.length += piece.len();
@@ -65,13 +141,13 @@ impl Head {
         } else {
             self.earlier.extend_from_slice(piece);
         }
-        Seen::More
+        Progress::More
     }
 
-    fn whole(&mut self, piece: &[u8], ends: usize, most: usize) -> Seen {
+    fn whole(&mut self, piece: &[u8], ends: usize, most: usize) -> Progress {
         if self.length + ends > most {
             // Hyper has as much of it, and answers 431.
-            return Seen::Whole { ends, lasting: false };
+            return Progress::Whole { ends, length: 0, lasting: false };
         }
         let last = piece.get(..ends).unwrap_or(piece);
         let verdict = if self.earlier.is_empty() {
@@ -80,12 +156,12 @@ impl Head {
             self.earlier.extend_from_slice(last);
             judge(&self.earlier)
         };
-        verdict.map_or(Seen::Refused, |lasting| Seen::Whole { ends, lasting })
+        verdict.map_or(Progress::Refused, |(length, lasting)| Progress::Whole { ends, length, lasting })
     }
 }
 
-/// Whether another request may follow this head; none where it is refused.
-fn judge(head: &[u8]) -> Option<bool> {
+/// The length of what follows this head, and whether another request may follow that; none where it is refused.
+fn judge(head: &[u8]) -> Option<(u64, bool)> {
     let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let request = lines.by_ref().find(|line| !line.is_empty())?;
     let mut words = request.split(|byte| *byte == b' ');
@@ -104,6 +180,7 @@ fn judge(head: &[u8]) -> Option<bool> {
         return None;
     }
     let (mut lengths, mut codings, mut hosts) = (0_u32, 0_u32, 0_u32);
+    let mut length = 0;
     for line in lines.take_while(|line| !line.is_empty()) {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (name, value) = line.split_at_checked(colon)?;
@@ -113,9 +190,7 @@ fn judge(head: &[u8]) -> Option<bool> {
         }
         if name.eq_ignore_ascii_case(b"content-length") {
             lengths += 1;
-            if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-                return None;
-            }
+            length = digits(value)?;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             codings += 1;
             if !value.eq_ignore_ascii_case(b"chunked") {
@@ -130,7 +205,7 @@ fn judge(head: &[u8]) -> Option<bool> {
     }
     let framed_once = lengths + codings <= 1 && (newer || codings == 0);
     let hosted_once = hosts == 1 || (hosts == 0 && !newer);
-    (framed_once && hosted_once).then_some(path && codings == 0)
+    (framed_once && hosted_once).then_some((length, path && codings == 0))
 }
 
 /// Whether a target that is no path is one that means something here: a whole URL, or `*` for `OPTIONS`.
@@ -140,6 +215,12 @@ fn is_odd_target(method: &[u8], target: &[u8]) -> bool {
         b"*" => method == b"OPTIONS",
         _ => begins(b"http://") || begins(b"https://"),
     }
+}
+
+/// A number as `Content-Length` may have it, without a sign.
+fn digits(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok()
 }
 
 fn is_of_host(byte: u8) -> bool {
@@ -152,33 +233,33 @@ mod tests {
 
     const MOST: usize = 1024;
 
-    fn read(text: &str) -> Seen {
-        let whole = Head::default().read(text.as_bytes(), MOST);
-        let mut head = Head::default();
-        let mut by_bytes = Seen::More;
-        for (at, byte) in text.bytes().enumerate() {
-            by_bytes = match head.read(&[byte], MOST) {
-                Seen::More => continue,
-                Seen::Whole { ends, lasting } => Seen::Whole { ends: at + ends, lasting },
-                Seen::Refused => Seen::Refused,
-            };
-            break;
-        }
-        assert_eq!(whole, by_bytes, "{text:?} reads otherwise byte by byte");
-        whole
+    /// What is seen of a connection's bytes: the same whether they come at once or one by one.
+    fn read(text: &str) -> Result<Vec<Seen>, usize> {
+        let (mut whole, mut framing) = (Vec::new(), Framing::new(MOST));
+        let outcome = framing.read(text.as_bytes(), &mut |seen| whole.push(seen));
+        let (mut one_by_one, mut framing) = (Vec::new(), Framing::new(MOST));
+        let each = text.bytes().all(|byte| framing.read(&[byte], &mut |seen| one_by_one.push(seen)).is_ok());
+        assert_eq!(outcome.is_ok(), each, "{text:?}");
+        let heads = |seen: &[Seen]| -> Vec<Seen> {
+            seen.iter().copied().filter(|seen| matches!(seen, Seen::Head { .. })).collect()
+        };
+        let body = |seen: &[Seen]| -> usize {
+            seen.iter().map(|seen| if let Seen::Body(bytes) = seen { *bytes } else { 0 }).sum()
+        };
+        assert_eq!((heads(&whole), body(&whole)), (heads(&one_by_one), body(&one_by_one)), "{text:?}");
+        outcome.map(|()| whole)
     }
 
     #[test]
-    fn a_head_ends_where_it_ends() {
-        for head in [
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "\r\n\r\nPOST /a?b HTTP/1.1\r\nhost:a:80\r\nx:\r\ncontent-length: 3\r\n\r\n",
-            "GET / HTTP/1.0\r\n\r\n",
-            "GET /\u{fc} HTTP/1.1\r\nHost: [::1]:80\r\nX-Text: a\tb \u{fc}\r\n\r\n",
-        ] {
-            let more = format!("{head}abc\n\0");
-            assert_eq!(read(&more), Seen::Whole { ends: head.len(), lasting: true }, "{head:?}");
-        }
+    fn requests_follow_each_other() {
+        let first = "\r\n\r\nPOST /a?b HTTP/1.1\r\nhost:a:80\r\nx:\r\ncontent-length: 3\r\n\r\nabc";
+        let second = "GET /\u{fc} HTTP/1.1\r\nHost: [::1]:80\r\nX-Text: a\tb \u{fc}\r\n\r\n";
+        let third = "GET / HTTP/1.0\r\n\r\n";
+        let head = |length| Seen::Head { length, lasting: true };
+        let wanted = vec![head(3), Seen::Body(3), head(0), head(0)];
+        assert_eq!(read(&format!("{first}{second}{third}")), Ok(wanted));
+        assert_eq!(read(&format!("{first}{second}\n{third}")), Err(first.len() + second.len()));
+        assert_eq!(read(&format!("{first}\0{second}")), Err(first.len()));
     }
 
     #[test]
@@ -188,7 +269,8 @@ mod tests {
             "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
             "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
         ] {
-            assert_eq!(read(head), Seen::Whole { ends: head.len(), lasting: false }, "{head:?}");
+            let wanted = vec![Seen::Head { length: 0, lasting: false }, Seen::Body(4)];
+            assert_eq!(read(&format!("{head}\0\n\n\n")), Ok(wanted), "{head:?}");
         }
     }
 
@@ -199,6 +281,7 @@ mod tests {
             lines("Content-Length: 1\r\nTransfer-Encoding: chunked"),
             lines("Content-Length: 1\r\nContent-Length: 1"),
             lines("Content-Length: +1"),
+            lines("Content-Length: 99999999999999999999"),
             lines("Content-Length:"),
             lines("Content-Length : 1"),
             lines("Transfer-Encoding: chunked, identity"),
@@ -224,15 +307,15 @@ mod tests {
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
         ];
         for head in wrong {
-            assert_eq!(read(&head), Seen::Refused, "{head:?}");
+            assert_eq!(read(&head), Err(0), "{head:?}");
         }
     }
 
     #[test]
-    fn what_is_too_long_is_not_kept() {
+    fn what_is_too_long_is_not_kept_and_is_the_last() {
         let mut head = Head::default();
-        assert_eq!(head.read(&[b'a'; MOST + 1], MOST), Seen::More);
+        assert_eq!(head.read(&[b'a'; MOST + 1], MOST), Progress::More);
         assert!(head.earlier.is_empty());
-        assert_eq!(head.read(b"\r\n\r\n", MOST), Seen::Whole { ends: 4, lasting: false });
+        assert_eq!(head.read(b"\r\n\r\n", MOST), Progress::Whole { ends: 4, length: 0, lasting: false });
     }
 }

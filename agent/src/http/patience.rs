@@ -1,5 +1,5 @@
 //! What the public door knows of each of its connections while it is served: whether the agent waits for the peer and
-//! since when, what it holds in memory for it, and how the present request is framed. Knows no sockets and no HTTP.
+//! since when, what it holds in memory for it, and whether another request may follow. Knows no sockets and no HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -12,8 +12,6 @@ use tokio::sync::Notify;
 const MOST_HELD: usize = 32 << 20;
 /// Of the agent, which works, and so waits for nobody.
 const WORKING: u64 = 0;
-/// Of a body whose end its head does not tell.
-const UNTOLD: u64 = u64::MAX;
 
 /// What all connections share.
 pub(super) struct Room {
@@ -66,10 +64,8 @@ struct State {
     /// Whether a request is being answered, and how many have been.
     answering: AtomicBool,
     heads: AtomicU32,
-    /// Bytes of the present request's body.
-    body: AtomicU64,
-    /// Whether another request may follow.
-    lasts: AtomicBool,
+    /// The number of the last that is answered.
+    last: AtomicU32,
     /// Since when the peer is to send something.
     waits: AtomicU64,
     /// Since when the peer is to read something.
@@ -85,17 +81,15 @@ impl Exchange {
             room,
             answering: AtomicBool::new(false),
             heads: AtomicU32::new(0),
-            body: AtomicU64::new(0),
-            lasts: AtomicBool::new(true),
+            last: AtomicU32::new(u32::MAX),
             waits,
             unread: AtomicU64::new(WORKING),
             held: AtomicUsize::new(0),
         }))
     }
 
-    /// A head is whole, and says how long the body is that follows it; the next one has a deadline of its own.
-    pub(super) fn begins(&self, body: Option<u64>) {
-        self.0.body.store(body.unwrap_or(UNTOLD), Relaxed);
+    /// A head is whole: the next one has a deadline of its own.
+    pub(super) fn begins(&self) {
         self.0.answering.store(true, Relaxed);
         self.0.heads.fetch_add(1, Relaxed);
     }
@@ -118,8 +112,15 @@ impl Exchange {
         self.holds(bytes);
     }
 
+    /// Bytes of a body have come. While the agent works they go on to a guest, and are not held.
+    pub(super) fn gets(&self, bytes: usize) {
+        if self.0.waits.load(Relaxed) != WORKING {
+            self.holds(bytes);
+        }
+    }
+
     /// More bytes are held for the peer.
-    pub(super) fn holds(&self, bytes: usize) {
+    fn holds(&self, bytes: usize) {
         self.0.held.fetch_add(bytes, Relaxed);
         let before = self.0.room.held.fetch_add(bytes, Relaxed);
         if before + bytes > MOST_HELD {
@@ -145,12 +146,12 @@ impl Exchange {
 
     /// Whether another request may follow the present one.
     pub(super) fn lasts(&self) -> bool {
-        self.0.lasts.load(Relaxed)
+        self.heads() != self.0.last.load(Relaxed)
     }
 
-    /// No other may, where `lasting` is false.
-    pub(super) fn lasts_if(&self, lasting: bool) {
-        self.0.lasts.fetch_and(lasting, Relaxed);
+    /// None may follow this one.
+    pub(super) fn ends_with(&self, head: u32) {
+        self.0.last.store(head, Relaxed);
     }
 
     pub(super) fn is_answering(&self) -> bool {
@@ -159,11 +160,6 @@ impl Exchange {
 
     pub(super) fn heads(&self) -> u32 {
         self.0.heads.load(Relaxed)
-    }
-
-    /// The length of the present request's body, where its head tells.
-    pub(super) fn body(&self) -> Option<u64> {
-        Some(self.0.body.load(Relaxed)).filter(|length| *length != UNTOLD)
     }
 
     /// Since when the agent has waited for the peer, in milliseconds of its own; none where it does not.

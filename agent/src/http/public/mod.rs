@@ -129,7 +129,7 @@ where
     let io = Deadlines::new(stream, state.clone(), limits);
     let of_requests = door.clone();
     let handler = service_fn(move |request: Request<Streaming>| {
-        state.begins(request.body().size_hint().exact());
+        state.begins();
         let (door, state) = (of_requests.clone(), state.clone());
         async move {
             let head_only = request.method() == hyper::Method::HEAD;

@@ -32,8 +32,8 @@ fn site() -> Site {
 /// The `nth` slow connection: a head, a body, or an answer, that never ends. None where the agent closed it already.
 fn slow(nth: u32, from: Ipv4Addr, site: &Site) -> Option<TcpStream> {
     let mut stream = connect_from(from, &site.agent).unwrap();
-    let begin = match nth % 3 {
-        0 => "GET /good HTTP/1.1\r\nhost: h\r\nx-slow: ".to_owned(),
+    let begin = match nth % 8 {
+        0..=3 => "GET /good HTTP/1.1\r\nhost: h\r\nx-slow: ".to_owned(),
         1 => {
             format!("POST /good HTTP/1.1\r\nhost: h\r\ncontent-length: 500000\r\n\r\n{}", "x".repeat(400_000))
         }
@@ -45,7 +45,7 @@ fn slow(nth: u32, from: Ipv4Addr, site: &Site) -> Option<TcpStream> {
 /// How long the slowest but one in a hundred of these takes. The best of three: that a machine busy with other things
 /// does not always schedule us in time is not the agent's.
 fn assert_in_time(what: &str, mut between: impl FnMut(), mut request: impl FnMut()) {
-    let p99 = |_| {
+    let mut p99 = || {
         let once = |_| {
             between();
             let begun = Instant::now();
@@ -59,7 +59,7 @@ fn assert_in_time(what: &str, mut between: impl FnMut(), mut request: impl FnMut
     let in_time = |p99: &Duration| *p99 < BOUND;
     let mut taken: Vec<Duration> = Vec::new();
     while taken.len() < 3 && !taken.iter().any(in_time) {
-        taken.push(p99(()));
+        taken.push(p99());
     }
     println!("{what}: p99 {taken:?}");
     assert!(taken.iter().any(in_time), "{what}: p99 {taken:?}");
@@ -89,7 +89,8 @@ fn assert_a_good_client_is_served(address_of: impl Fn(u32) -> Ipv4Addr) {
     println!("descriptors, threads, bytes: {before:?}, then {during:?}");
     assert!(during.0 <= before.0 + MAX_CONNECTIONS + 16, "{before:?}, {during:?}");
     assert!(during.1 <= before.1 + 16, "{before:?}, {during:?}");
-    assert!(during.2 <= before.2 + (96 << 20), "{before:?}, {during:?}");
+    // 32 MiB for what is not sent whole or not read, and as much again for what is being made.
+    assert!(during.2 <= before.2 + (128 << 20), "{before:?}, {during:?}");
 }
 
 #[test]
