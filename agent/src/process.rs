@@ -1,4 +1,4 @@
-//! This process, as the kernel sees it: memory and processor time, from `/proc/self`.
+//! This process and the machine that it runs on, as the kernel sees them: memory and processor time, from `/proc`.
 
 use std::fs;
 use std::time::Instant;
@@ -8,6 +8,21 @@ pub fn resident_bytes() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
     pages.saturating_mul(system_value(libc::_SC_PAGESIZE))
+}
+
+/// Memory that new work could have, in bytes; 0 where it is not known.
+pub fn available_bytes() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
+    let kibibytes: u64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    kibibytes.saturating_mul(1_024)
+}
+
+/// Tasks that ran or waited to, on average over the last 1, 5 and 15 minutes; zeros where it is not known.
+pub fn load_average() -> [f64; 3] {
+    let line = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut numbers = line.split_whitespace().map(|n| n.parse().unwrap_or(0.0));
+    std::array::from_fn(|_| numbers.next().unwrap_or(0.0))
 }
 
 /// Gives memory that was freed back to the system; glibc keeps much of it for later. May take some milliseconds.
@@ -105,6 +120,12 @@ fn system_value(name: libc::c_int) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_has_memory_and_a_load() {
+        assert!(available_bytes() > 1 << 20);
+        assert!(load_average().iter().all(|load| (0.0..10_000.0).contains(load)));
+    }
 
     #[test]
     fn a_running_test_takes_memory_and_time() {

@@ -206,6 +206,7 @@ impl Reconciler {
             self.preparer.actors.retire(id, true);
         }
         self.publish(wanted, state);
+        self.board.served();
         if let Some(before) = before {
             // Its last callers hold it until they are done.
             before.retire();

@@ -82,6 +82,12 @@ pub fn calls_often(times: u32) -> Vec<u8> {
     component(&wat!("calls_often").replace("@TIMES@", &times.to_string()))
 }
 
+/// Prints the request's body (at most 4,096 bytes) so many times to stdout, then its path to stderr, and answers
+/// `printed`.
+pub fn prints(times: u32) -> Vec<u8> {
+    component(&wat!("prints").replace("@TIMES@", &times.to_string()))
+}
+
 /// Sends the request's body to the hub: answers 200 with its sequence number in decimal digits, else 503 with the error's
 /// case as one (0 not permitted, 1 too large, 2 rate-limited, 3 storage).
 pub fn sends() -> Vec<u8> {

@@ -91,7 +91,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["engine"]),
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
-    ("ureq", &["fetch"]),
+    ("ureq", &["fetch", "cli/client"]),
+    ("base64", &["http"]),
+    ("tar", &["http/api/serverledge"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),
     ("toml", &["config"]),

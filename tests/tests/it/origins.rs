@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use twinlet_tests::guests;
-use twinlet_tests::{Agent, Desired, eventually};
+use twinlet_tests::http::over_unix;
+use twinlet_tests::{Agent, DEADLINE, Desired, eventually};
 
 use crate::site;
 
@@ -146,4 +147,21 @@ fn the_api_is_not_at_the_public_door_of_a_node_without_keys() {
     let function = site.function("status", guests::answers("a page of ours"));
     site.apply(1, |d| d.serving(function));
     site.agent.says("/status", "a page of ours");
+}
+
+#[test]
+fn an_agent_that_is_stopped_takes_back_what_was_not_ready_yet() {
+    let mut site = site();
+    let socket = site.agent.socket();
+    let put = std::thread::spawn(move || {
+        let path = "/twinlet/functions/f?max_execution_ms=60000";
+        over_unix(&socket, "PUT", path, &guests::spins_at_start()).unwrap()
+    });
+    site.hub.phase("f", 1, "starting");
+    site.agent.sigterm();
+    assert_eq!(site.agent.wait_exit(DEADLINE), 0);
+    let answer = put.join().unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    site.agent = site.agent.again(|agent| agent);
+    assert_eq!(site.agent.local("GET", "/twinlet/functions", b"").json(), json!({ "functions": [] }));
 }
