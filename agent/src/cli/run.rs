@@ -11,6 +11,7 @@ use super::settings::{self, Invocation, Unusable, resolve};
 use crate::agent::{self, Agent};
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
+use crate::process::{keep_no_large_buffers, raise_file_limit};
 
 /// Libraries whose own debugging says little about this agent.
 const QUIET: &[&str] =
@@ -41,6 +42,8 @@ fn serve(invocation: &Invocation, mut settings: Resolved) -> anyhow::Result<()> 
         let _runtime = signals.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
+    keep_no_large_buffers();
+    raise_file_limit();
     let mut agent = Agent::start(&settings.config)?;
     loop {
         let asked = signals.block_on(async {

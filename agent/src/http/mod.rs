@@ -13,7 +13,7 @@
 //! | `withheld` | the headers that functions see only where they ask |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
-//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with TLS where it is set, and `deadlines` for slow peers |
+//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with TLS where it is set; `heads`, `deadlines`, `patience` for bad and slow peers |
 
 #[cfg(feature = "public-door")]
 mod access;
@@ -24,8 +24,12 @@ mod chunked;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
+#[cfg(feature = "public-door")]
+pub(crate) mod heads;
 pub mod local;
 mod middleware;
+#[cfg(feature = "public-door")]
+mod patience;
 mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;

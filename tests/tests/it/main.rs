@@ -24,6 +24,7 @@ mod deploying;
 mod doors;
 mod errors;
 mod exchange;
+mod hardening;
 mod hostile;
 mod hostile_middleware;
 mod languages;

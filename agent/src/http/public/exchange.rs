@@ -13,17 +13,20 @@ use tokio::time::timeout;
 use super::Door;
 use super::outlet::Outlet;
 use crate::http::answer::Failure;
-use crate::http::deadlines::Exchange;
+use crate::http::patience::Exchange;
 use crate::http::{Body, Incoming, Outgoing, Service, request_id};
 
 /// How long past a call's deadline its worker has for an answer of its own.
 const ANSWER_GRACE: Duration = Duration::from_millis(30);
 
-pub(super) async fn exchange(request: Request<Streaming>, door: &Door) -> Outgoing {
+pub(super) async fn exchange(request: Request<Streaming>, door: &Door, state: &Exchange) -> Outgoing {
     let id = request_id(request.headers().get("x-request-id").map(HeaderValue::as_bytes));
     let whole = |failure: Failure| Outgoing::Whole(failure.answer(&id));
     let answer = match read(request, id.clone(), door).await {
-        Ok(incoming) => answered(incoming, &door.service).await.unwrap_or_else(whole),
+        Ok(incoming) => {
+            state.works();
+            answered(incoming, &door.service).await.unwrap_or_else(whole)
+        }
         Err(failure) => whole(failure),
     };
     door.service.leaves_by("public", answer, &id)

@@ -12,11 +12,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-
-use crate::http::deadlines::Deadlines;
 
 /// Why certificate and key can not be served with.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +76,7 @@ impl Tls {
     }
 
     /// A connection with its handshake done.
-    pub(super) async fn accept(&self, io: Deadlines, within: Duration) -> io::Result<Stream> {
+    pub(super) async fn accept(&self, io: TcpStream, within: Duration) -> io::Result<Stream> {
         let accept = TlsAcceptor::from(self.0.load_full())
             .accept_with(io, |session| session.set_buffer_limit(Some(BUFFERED)));
         let stream = timeout(within, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -115,8 +114,8 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 
 /// A connection's bytes as HTTP sees them. One type for both, so that there is one HTTP server in the binary.
 pub(super) enum Stream {
-    Plain(Deadlines),
-    Tls(Box<TlsStream<Deadlines>>),
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 macro_rules! either {
