@@ -210,7 +210,7 @@ impl Fetcher {
 }
 
 /// A URL without user information and query: either may be a secret, and errors go to the log and to the hub.
-fn shown(url: &str) -> String {
+pub fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     match url.split_once("://") {
         Some((scheme, rest)) => {

@@ -157,6 +157,7 @@ impl Agent {
             desired: desired.clone(),
             artifacts,
             store,
+            outbox: outbox.clone(),
             connection: connection.clone(),
             settings: config.api.clone(),
             node: NodeInfo {

@@ -1,8 +1,24 @@
 //! The command line: one command for each thing that an operator, a technician or a module author does. A command is
 //! one file with `command`, its part of the help, and `run`.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `mod` | the commands, their order in the help, and exit codes |
+//! | `output`, `table` | what a command says: tables, JSON, colour, progress |
+//! | `socket`, `client` | which agent is meant, and requests to it over its local socket |
+//! | `settings` | the agent's settings as flags |
+//! | `run` | the agent itself |
+//! | `status`, `functions`, `why`, `logs`, `metrics` | what the running agent says of itself |
+//! | `deploy`, `delete`, `invoke` | what it is asked to do |
+//!
+//! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
+mod client;
+mod output;
 mod run;
 mod settings;
+mod socket;
+mod table;
 mod version;
 
 use std::process::ExitCode;
@@ -12,10 +28,41 @@ use clap::{ArgMatches, Command};
 use crate::compile;
 
 /// One command: its help, and what it does.
-type Entry = (fn() -> Command, fn(&ArgMatches) -> anyhow::Result<ExitCode>);
+struct Entry {
+    group: Group,
+    command: fn() -> Command,
+    run: fn(&ArgMatches) -> anyhow::Result<ExitCode>,
+}
+
+/// Under which heading the help lists a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Agent,
+    Show,
+    #[allow(dead_code)]
+    Ask,
+    #[allow(dead_code)]
+    Modules,
+    #[allow(dead_code)]
+    Broker,
+    Program,
+}
+
+/// The headings, in the order in which the help has them.
+const GROUPS: &[(Group, &str)] = &[
+    (Group::Agent, "The agent on this device"),
+    (Group::Show, "What the running agent says"),
+    (Group::Ask, "What the running agent is asked to do"),
+    (Group::Modules, "For authors of modules"),
+    (Group::Broker, "For operators, at any broker"),
+    (Group::Program, "This program"),
+];
 
 /// All commands, in the order in which the help lists them.
-const COMMANDS: &[Entry] = &[(run::command, run::run), (version::command, version::run)];
+const COMMANDS: &[Entry] = &[
+    Entry { group: Group::Agent, command: run::command, run: run::run },
+    Entry { group: Group::Program, command: version::command, run: version::run },
+];
 
 const ABOUT: &str = "A small device agent that runs WebAssembly components as its twin's desired state says.";
 
@@ -25,6 +72,9 @@ A small device agent that runs WebAssembly components as its twin's desired stat
 It connects to an MQTT broker, fetches, verifies and compiles the functions that the desired state names, serves them
 over HTTP, and reports what is so. What is applied stays on disk: after a restart it serves without the network.";
 
+/// The overview has the commands under headings of its own.
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\nOptions:\n{options}";
+
 /// The whole program.
 pub fn main() -> ExitCode {
     if let Some(code) = compile::child_main() {
@@ -32,14 +82,18 @@ pub fn main() -> ExitCode {
     }
     let matches = command().get_matches();
     let Some((name, matches)) = matches.subcommand() else { return ExitCode::FAILURE };
-    let found = COMMANDS.iter().find(|(command, _)| command().get_name() == name);
-    match found.map_or(Ok(ExitCode::FAILURE), |(_, run)| run(matches)) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("twinlet {name}: {error:#}");
-            ExitCode::FAILURE
-        }
+    let found = COMMANDS.iter().find(|entry| (entry.command)().get_name() == name);
+    let Some(entry) = found else { return ExitCode::FAILURE };
+    (entry.run)(matches).unwrap_or_else(|error| failed(name, &error))
+}
+
+/// Says why a command failed, and with which code.
+fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
+    if error.is::<output::Closed>() {
+        return ExitCode::SUCCESS;
     }
+    output::note(&format!("twinlet {name}: {error:#}"));
+    if error.is::<settings::Unusable>() { ExitCode::from(settings::EX_CONFIG) } else { ExitCode::FAILURE }
 }
 
 /// The command line as clap sees it.
@@ -50,5 +104,42 @@ pub fn command() -> Command {
         .long_about(LONG_ABOUT)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands(COMMANDS.iter().map(|(command, _)| command()))
+        .disable_help_subcommand(true)
+        .subcommands(COMMANDS.iter().map(|entry| (entry.command)()))
+        .help_template(TEMPLATE)
+        .after_help(overview())
+}
+
+/// All commands under their headings, each with its line of help.
+fn overview() -> String {
+    let mut text = String::new();
+    for (group, title) in GROUPS {
+        let entries: Vec<_> = COMMANDS.iter().filter(|entry| entry.group == *group).collect();
+        if entries.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("{title}:\n"));
+        for entry in entries {
+            let command = (entry.command)();
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            text.push_str(&format!("  {:<12}{about}\n", command.get_name()));
+        }
+        text.push('\n');
+    }
+    text + "`twinlet COMMAND --help` says more, with examples."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_the_overview_has_every_command() {
+        command().debug_assert();
+        let help = command().render_help().to_string();
+        for entry in COMMANDS {
+            let name = (entry.command)().get_name().to_owned();
+            assert!(help.lines().any(|line| line.split_whitespace().next() == Some(&name)), "{name}");
+        }
+    }
 }

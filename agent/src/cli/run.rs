@@ -7,7 +7,7 @@ use log::LevelFilter;
 use simple_logger::SimpleLogger;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::settings::{self, Invocation, resolve};
+use super::settings::{self, Invocation, Unusable, resolve};
 use crate::agent::Agent;
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
@@ -22,10 +22,7 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let invocation = settings::invocation(matches);
-    let settings = match resolve(&invocation) {
-        Ok(settings) => settings,
-        Err(error) => return Ok(settings::unusable(&error)),
-    };
+    let settings = resolve(&invocation).map_err(Unusable)?;
     match serve(&invocation, settings) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {

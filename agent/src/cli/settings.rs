@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::builder::ValueParser;
@@ -17,7 +16,7 @@ pub(super) const CONFIG_ENV: &str = "TWINLET_CONFIG";
 const CONFIG: &str = "config";
 
 /// The exit code for a configuration that can not be used, from sysexits.h.
-const EX_CONFIG: u8 = 78;
+pub(super) const EX_CONFIG: u8 = 78;
 
 /// What the command line says.
 pub(super) struct Invocation {
@@ -50,6 +49,11 @@ fn invocation_with(matches: &ArgMatches, config_env: Option<OsString>) -> Invoca
     Invocation { config_file, flags: KEYS.iter().filter_map(given).collect() }
 }
 
+/// A configuration that can not be used; the program ends with 78.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub(super) struct Unusable(pub(super) anyhow::Error);
+
 /// Reads file, environment and flags.
 pub(super) fn resolve(invocation: &Invocation) -> anyhow::Result<Resolved> {
     let file = match &invocation.config_file {
@@ -64,12 +68,6 @@ pub(super) fn resolve(invocation: &Invocation) -> anyhow::Result<Resolved> {
         let list: Vec<String> = problems.to_string().lines().map(|line| format!("\n  {line}")).collect();
         anyhow::anyhow!("the configuration can not be used:{}", list.concat())
     })
-}
-
-/// Says why a configuration can not be used.
-pub(super) fn unusable(error: &anyhow::Error) -> ExitCode {
-    eprintln!("twinlet: {error:#}");
-    ExitCode::from(EX_CONFIG)
 }
 
 /// The flag of one key. It has no default of clap's: one would outrank file and environment.

@@ -1,5 +1,6 @@
 //! One route of desired state. How a request chooses among routes is in `crate::routes`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde_json::Value;
@@ -54,6 +55,32 @@ pub enum Segment {
     Literal(String),
     /// `{name}`: any one segment that is not empty, handed to the function under this name.
     Param(String),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Under(domain) => write!(f, "*{domain}"),
+            Self::Exactly(host) => f.write_str(host),
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => write!(f, "/{text}")?,
+                Segment::Param(name) => write!(f, "/{{{name}}}")?,
+            }
+        }
+        match (self.open, self.segments.is_empty()) {
+            (true, _) => f.write_str("/*"),
+            (false, true) => f.write_str("/"),
+            (false, false) => Ok(()),
+        }
+    }
 }
 
 impl RouteSpec {

@@ -82,6 +82,10 @@ pub(super) enum Failure {
     /// No key or signature that opens this, or one that is not valid.
     #[cfg_attr(not(feature = "public-door"), allow(dead_code))]
     Unauthorized,
+    /// What is there already stands against it.
+    Conflict(String),
+    /// What was asked for could not be done, and nothing of it is left.
+    NotReady(String),
     /// No route has this host and path.
     NoRoute,
     /// The route's function is not in desired state.
@@ -134,6 +138,8 @@ impl Failure {
         match self {
             Self::Malformed(why) => (400, "ValidationError", false, (*why).to_owned()),
             Self::Invalid(why) => (400, "ValidationError", false, why.clone()),
+            Self::Conflict(why) => (409, "ValidationError", false, why.clone()),
+            Self::NotReady(why) => (503, "ResourceError", true, why.clone()),
             Self::Unauthorized => (401, "AuthError", false, "Unauthorized".to_owned()),
             Self::NoRoute => (404, "NotFoundError", false, "Route not found".to_owned()),
             Self::UnknownFunction => (404, "NotFoundError", false, "Function not found".to_owned()),

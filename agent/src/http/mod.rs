@@ -37,6 +37,7 @@ use twinlet_host::bucket::Bucket;
 
 pub use answer::Answer;
 use answer::Failure;
+use api::Api;
 pub use body::{Body, Outgoing};
 use exchange::{Exchange, Target};
 
@@ -50,7 +51,6 @@ use crate::process::resident_bytes;
 use crate::routes::NoRoute;
 use crate::serving::{Serving, Snapshot};
 use crate::workers::{Lane, Workers};
-use api::Api;
 
 /// Headers that concern one connection, not the message; they pass in neither direction.
 const HOP_BY_HOP: &[&str] = &[

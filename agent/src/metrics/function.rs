@@ -34,7 +34,22 @@ pub struct FunctionMetrics {
     pub instances: IntGauge,
 }
 
+/// Invocations of one function, all its versions together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All that ended, however they did.
+    pub invocations: u64,
+    /// Those that brought no answer of the function.
+    pub errors: u64,
+}
+
 impl FunctionMetrics {
+    /// How many invocations there were.
+    pub fn counts(&self) -> Counts {
+        let errors = self.error.get() + self.timeout.get() + self.rejected.get();
+        Counts { invocations: self.ok.get() + errors, errors }
+    }
+
     /// Counts one invocation and how long it took.
     pub fn invoked(&self, outcome: Outcome, took: Duration) {
         let counter = match outcome {

@@ -15,7 +15,7 @@ use prometheus::{
 };
 
 use crate::desired::FunctionId;
-pub use function::{FunctionMetrics, Outcome};
+pub use function::{Counts, FunctionMetrics, Outcome};
 use guests::Guests;
 use totals::Totals;
 

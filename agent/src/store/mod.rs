@@ -167,6 +167,11 @@ impl Store {
         self.remove(&seal_name(artifact))
     }
 
+    /// Bytes that may still be written to the disk of the database.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        (self.space.free)(&self.space.dir)
+    }
+
     /// Records of tables that were found damaged since the start, and removed.
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Relaxed)

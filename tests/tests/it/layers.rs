@@ -90,7 +90,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["engine"]),
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
-    ("ureq", &["fetch"]),
+    ("ureq", &["fetch", "cli/client"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),
     ("toml", &["config"]),

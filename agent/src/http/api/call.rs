@@ -6,6 +6,7 @@ use twinlet_host::twin::depth;
 use super::super::answer::{Answer, Failure};
 use super::super::{Body, Incoming};
 use crate::desired::{FunctionId, Object, Problems};
+use crate::routes::percent_decoded;
 
 /// Levels of a body.
 const MAX_DEPTH: usize = 32;
@@ -67,13 +68,27 @@ impl Call {
 
     /// A parameter of the query, decoded; the first of its name.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let pairs = self.query.as_deref().unwrap_or_default().split('&');
-        let mut found = pairs.filter_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then(|| crate::routes::percent_decoded(&value.replace('+', " ")))
-        });
-        found.next()
+        self.pairs().find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
     }
+
+    /// All parameters of a name, decoded.
+    pub(super) fn parameters(&self, name: &str) -> Vec<String> {
+        self.pairs().filter(|(key, _)| *key == name).map(|(_, value)| decoded(value)).collect()
+    }
+
+    /// The names of all parameters.
+    pub(super) fn parameter_names(&self) -> impl Iterator<Item = &str> {
+        self.pairs().map(|(key, _)| key)
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.query.as_deref().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+}
+
+fn decoded(value: &str) -> String {
+    percent_decoded(&value.replace('+', " "))
 }
 
 /// JSON, as an answer.

@@ -33,6 +33,7 @@ use crate::artifacts::Artifacts;
 use crate::config;
 use crate::desired::Desired;
 use crate::hub::Connection;
+use crate::outbox::Outbox;
 use crate::store::Store;
 use crate::thread::STACK;
 use crate::twin::Desk;
@@ -52,6 +53,8 @@ pub struct Api {
     pub artifacts: Arc<Artifacts>,
     /// Keeps results of asynchronous invocations.
     pub store: Arc<Store>,
+    /// Telemetry that waits.
+    pub outbox: Arc<Outbox>,
     /// The state of the connection to the hub.
     pub connection: watch::Receiver<Connection>,
     /// The limits.

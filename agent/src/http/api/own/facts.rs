@@ -1,0 +1,100 @@
+//! All that is known of one function at one moment, for explaining it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::super::Service;
+use crate::desired::{AttachPoint, Desired, FunctionId, Host, RouteSpec};
+use crate::hub::Connection;
+use crate::metrics::Counts;
+use crate::pool::Function;
+use crate::status::{DesiredStatus, FunctionStatus};
+
+/// What is known of a function.
+pub(super) struct Facts {
+    pub(super) id: FunctionId,
+    pub(super) desired: Arc<Desired>,
+    pub(super) desired_status: DesiredStatus,
+    pub(super) twin_version: u64,
+    pub(super) status: Option<FunctionStatus>,
+    /// Seconds until it is tried again.
+    pub(super) next_try_secs: Option<u64>,
+    /// Its component is on the device, and whether it is compiled.
+    pub(super) artifact: Artifact,
+    pub(super) instances: i64,
+    pub(super) counts: Counts,
+    pub(super) exports_answerer: bool,
+    /// The middleware in front of its routes, and whether each is ready.
+    pub(super) guards: Vec<(FunctionId, bool)>,
+    pub(super) connection: Connection,
+}
+
+/// Where a component is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Artifact {
+    Missing,
+    Fetched,
+    Compiled,
+}
+
+impl Facts {
+    /// None where nobody knows the function.
+    pub(super) fn of(service: &Service, id: FunctionId) -> Option<Self> {
+        let desired = service.api.desired.borrow().clone();
+        let board = service.board.now();
+        let status = board.functions.get(&id).cloned();
+        let known =
+            desired.functions.contains_key(&id) || desired.misfits.contains_key(&id) || status.is_some();
+        if !known {
+            return None;
+        }
+        let snapshot = service.serving.load_full();
+        let serving = snapshot.functions.get(&id).and_then(Option::as_ref);
+        let artifacts = &service.api.artifacts;
+        let artifact = match desired.functions.get(&id).map(|spec| spec.sha256) {
+            Some(sha256) if artifacts.compiled(&sha256).exists() => Artifact::Compiled,
+            Some(sha256) if artifacts.has(&sha256) => Artifact::Fetched,
+            _ => Artifact::Missing,
+        };
+        let is_ready = |function: &FunctionId| snapshot.functions.get(function).is_some_and(Option::is_some);
+        let mut guards: Vec<(FunctionId, bool)> = Vec::new();
+        for route in desired.routes.values().filter(|route| route.function_id == id) {
+            for link in snapshot.chains.of(AttachPoint::Request, &route.path.to_string()) {
+                if !guards.iter().any(|(guard, _)| *guard == link.function_id) {
+                    guards.push((link.function_id.clone(), is_ready(&link.function_id)));
+                }
+            }
+        }
+        let answers =
+            |function: &Arc<Function>| function.exports().answerer() != crate::engine::Answerer::None;
+        let again = status.as_ref().and_then(|status| status.again);
+        Some(Self {
+            desired_status: board.last_desired_status,
+            twin_version: board.last_desired_version,
+            next_try_secs: again.map(|at| at.saturating_duration_since(Instant::now()).as_secs()),
+            artifact,
+            instances: serving.map_or(0, |function| function.metrics.instances.get()),
+            counts: serving.map(|function| function.metrics.counts()).unwrap_or_default(),
+            exports_answerer: serving.is_none_or(answers),
+            guards,
+            connection: service.api.connection.borrow().clone(),
+            status,
+            desired,
+            id,
+        })
+    }
+
+    /// The routes to it, as a person would write them.
+    pub(super) fn routes(&self) -> Vec<String> {
+        let shown = |route: &RouteSpec| {
+            let methods =
+                if route.methods.is_empty() { "any method".into() } else { route.methods.join(", ") };
+            let host = match &route.host {
+                Host::Any => String::new(),
+                host => format!(" of {host}"),
+            };
+            format!("{} ({methods}){host}", route.path)
+        };
+        self.desired.routes.values().filter(|route| route.function_id == self.id).map(shown).collect()
+    }
+}

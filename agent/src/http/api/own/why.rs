@@ -1,0 +1,240 @@
+//! Why a function is as it is: the causal chain from what was asked for to what serves, in words. Pure.
+
+use super::facts::{Artifact, Facts};
+use crate::desired::Origin;
+use crate::fetch::shown;
+use crate::hub::Connection;
+use crate::status::{FunctionStatus, Phase};
+
+/// One link of the chain.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) state: State,
+    pub(super) detail: String,
+}
+
+/// How a link holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Ok,
+    Wait,
+    Bad,
+}
+
+impl State {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Wait => "wait",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// The conclusion, and the chain that leads to it, in the order of cause and effect.
+pub(super) fn explain(facts: &Facts) -> (String, Vec<Step>) {
+    let mut steps = vec![hub(facts), wanted(facts)];
+    if facts.desired.functions.contains_key(&facts.id) {
+        steps.extend([artifact(facts), compiled(facts), started(facts)]);
+        steps.extend(serving(facts));
+        steps.push(routed(facts));
+        steps.extend(guarded(facts));
+        steps.extend(invoked(facts));
+    }
+    (conclusion(facts, &steps), steps)
+}
+
+fn step(name: &'static str, state: State, detail: impl Into<String>) -> Step {
+    Step { name, state, detail: detail.into() }
+}
+
+fn hub(facts: &Facts) -> Step {
+    let said = &facts.desired_status;
+    let refused = matches!(said.code, 400 | 409);
+    match &facts.connection {
+        _ if refused => {
+            let detail = format!("the last message was refused ({}): {}", said.code, said.description);
+            step("hub", State::Bad, detail)
+        }
+        Connection::Up { .. } => {
+            step("hub", State::Ok, format!("connected; desired state version {}", facts.twin_version))
+        }
+        Connection::Down { error } => {
+            let why = error.as_deref().unwrap_or("not connected yet");
+            step(
+                "hub",
+                State::Wait,
+                format!("not connected ({why}); version {} from the disk stands", facts.twin_version),
+            )
+        }
+    }
+}
+
+fn wanted(facts: &Facts) -> Step {
+    if let Some(why) = facts.desired.misfits.get(&facts.id) {
+        return step(
+            "wanted",
+            State::Bad,
+            format!("asked for on this device, but no longer admitted: {why}"),
+        );
+    }
+    let Some(spec) = facts.desired.functions.get(&facts.id) else {
+        return step("wanted", State::Bad, "no longer wanted by anyone; it goes as soon as nothing needs it");
+    };
+    let by = match facts.desired.origins.get(&facts.id) {
+        Some(Origin::Twin) => format!("the hub's twin document, version {}", facts.twin_version),
+        Some(Origin::Deployment) => "a deployment message of the hub".to_owned(),
+        Some(Origin::Api) | None => "the management API of this device".to_owned(),
+    };
+    step("wanted", State::Ok, format!("version {} by {by}", spec.version))
+}
+
+fn artifact(facts: &Facts) -> Step {
+    let Some(spec) = facts.desired.functions.get(&facts.id) else {
+        return step("artifact", State::Bad, "none");
+    };
+    let sha: String = spec.sha256.to_string().chars().take(12).collect();
+    match facts.artifact {
+        Artifact::Missing => {
+            let state = if failed_in(facts, &["fetching", "verifying"]) { State::Bad } else { State::Wait };
+            step(
+                "artifact",
+                state,
+                format!("{sha}… is not on the device; from {}", shown(&spec.artifact_url)),
+            )
+        }
+        _ => step("artifact", State::Ok, format!("{sha}… is on the device")),
+    }
+}
+
+fn compiled(facts: &Facts) -> Step {
+    match facts.artifact {
+        Artifact::Compiled => step("compiled", State::Ok, "for this device"),
+        _ if failed_in(facts, &["compiling"]) => step("compiled", State::Bad, last_error(facts)),
+        _ => step("compiled", State::Wait, "not yet"),
+    }
+}
+
+fn started(facts: &Facts) -> Step {
+    let Some(status) = &facts.status else { return step("started", State::Wait, "not begun") };
+    match status.phase {
+        Phase::Running => step(
+            "started",
+            State::Ok,
+            format!("version {} runs, {} instances", status.version, facts.instances),
+        ),
+        Phase::Backoff => {
+            let next = facts.next_try_secs.map_or_else(
+                || "it is tried again by itself".to_owned(),
+                |secs| format!("next try in {secs} s"),
+            );
+            let times = status.restart_count.saturating_add(1);
+            step("started", State::Bad, format!("failed {times} times, {next}: {}", last_error(facts)))
+        }
+        Phase::Failed => step(
+            "started",
+            State::Bad,
+            format!("failed, and not tried again until it changes: {}", last_error(facts)),
+        ),
+        phase => step("started", State::Wait, format!("now {}", phase.as_str())),
+    }
+}
+
+/// Where another version than the wanted one serves.
+fn serving(facts: &Facts) -> Option<Step> {
+    let status = facts.status.as_ref()?;
+    match status.serving_version {
+        Some(version) if version != status.version => Some(step(
+            "serving",
+            State::Wait,
+            format!("version {version} goes on serving until {} is ready", status.version),
+        )),
+        Some(_) => None,
+        None => Some(step("serving", State::Bad, "no version serves; its routes answer 503")),
+    }
+}
+
+fn routed(facts: &Facts) -> Step {
+    let routes = facts.routes();
+    let attached = facts.desired.middleware.values().any(|spec| spec.function_id == facts.id);
+    if !routes.is_empty() && !facts.exports_answerer {
+        return step(
+            "routes",
+            State::Bad,
+            format!("{}, but it exports nothing that answers requests", routes.join("; ")),
+        );
+    }
+    match (routes.is_empty(), attached) {
+        (false, _) => step("routes", State::Ok, routes.join("; ")),
+        (true, true) => step("routes", State::Ok, "none; it is attached as middleware"),
+        (true, false) => {
+            step("routes", State::Ok, "none lead to it; it can be invoked, or messaged by functions")
+        }
+    }
+}
+
+fn guarded(facts: &Facts) -> Option<Step> {
+    if facts.guards.is_empty() {
+        return None;
+    }
+    let missing: Vec<&str> =
+        facts.guards.iter().filter(|(_, ready)| !ready).map(|(guard, _)| guard.as_str()).collect();
+    let all: Vec<&str> = facts.guards.iter().map(|(guard, _)| guard.as_str()).collect();
+    Some(match missing.is_empty() {
+        true => step("middleware", State::Ok, format!("requests pass {} first", all.join(", "))),
+        false => step(
+            "middleware",
+            State::Bad,
+            format!("{} is not ready, and closes what it guards", missing.join(", ")),
+        ),
+    })
+}
+
+fn invoked(facts: &Facts) -> Option<Step> {
+    let counts = &facts.counts;
+    if counts.invocations == 0 {
+        return None;
+    }
+    let failed = format!("{} invocations, {} of them failed", counts.invocations, counts.errors);
+    let status = facts.status.as_ref();
+    let error =
+        status.filter(|status| status.phase == Phase::Running).and_then(|status| status.last_error.as_ref());
+    Some(match error {
+        Some(error) => step("invocations", State::Wait, format!("{failed}; the last error: {error}")),
+        None => step("invocations", State::Ok, failed),
+    })
+}
+
+fn conclusion(facts: &Facts, steps: &[Step]) -> String {
+    let id = &facts.id;
+    let Some(spec) = facts.desired.functions.get(id) else {
+        let why = steps.iter().find(|step| step.name == "wanted").map_or("", |step| step.detail.as_str());
+        return format!("{id} does not run: {why}");
+    };
+    let serves = facts.status.as_ref().and_then(|status| status.serving_version);
+    let cause = steps.iter().skip(1).find(|step| step.state == State::Bad && step.name != "serving");
+    match (serves, cause) {
+        (Some(version), None) if version == spec.version => format!("{id} runs as it is wanted"),
+        (Some(version), Some(cause)) if version == spec.version => {
+            format!("{id} runs, but {}: {}", cause.name, cause.detail)
+        }
+        (Some(version), Some(cause)) => {
+            format!("{id} runs version {version} and not {}: {}", spec.version, cause.detail)
+        }
+        (Some(version), None) => format!("{id} runs version {version}; {} is being prepared", spec.version),
+        (None, Some(cause)) => format!("{id} does not run: {}", cause.detail),
+        (None, None) => format!("{id} does not run yet: it is being prepared"),
+    }
+}
+
+/// Whether the wanted version failed in one of these phases; its last error begins with the phase's name.
+fn failed_in(facts: &Facts, phases: &[&str]) -> bool {
+    let failed = |status: &FunctionStatus| matches!(status.phase, Phase::Failed | Phase::Backoff);
+    let error =
+        facts.status.as_ref().filter(|status| failed(status)).and_then(|status| status.last_error.as_deref());
+    error.is_some_and(|error| phases.iter().any(|phase| error.starts_with(phase)))
+}
+
+fn last_error(facts: &Facts) -> &str {
+    facts.status.as_ref().and_then(|status| status.last_error.as_deref()).unwrap_or("no reason is known")
+}
