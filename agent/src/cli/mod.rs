@@ -10,15 +10,23 @@
 //! | `run` | the agent itself |
 //! | `status`, `functions`, `why`, `logs`, `metrics` | what the running agent says of itself |
 //! | `deploy`, `delete`, `invoke` | what it is asked to do |
+//! | `check` | whether this node's settings will work, without an agent |
+//! | `new`, `inspect` | for authors of modules, without an agent |
+//! | `twin` | an operator's side of any node, at any broker |
+//! | `config`, `version` | what the settings and this build are |
 //!
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
 mod client;
+mod config;
+mod inspect;
 mod output;
 mod run;
+mod scratch;
 mod settings;
 mod socket;
 mod table;
+mod twin;
 mod version;
 
 use std::process::ExitCode;
@@ -41,9 +49,7 @@ enum Group {
     Show,
     #[allow(dead_code)]
     Ask,
-    #[allow(dead_code)]
     Modules,
-    #[allow(dead_code)]
     Broker,
     Program,
 }
@@ -61,6 +67,9 @@ const GROUPS: &[(Group, &str)] = &[
 /// All commands, in the order in which the help lists them.
 const COMMANDS: &[Entry] = &[
     Entry { group: Group::Agent, command: run::command, run: run::run },
+    Entry { group: Group::Modules, command: inspect::command, run: inspect::run },
+    Entry { group: Group::Broker, command: twin::command, run: twin::run },
+    Entry { group: Group::Program, command: config::command, run: config::run },
     Entry { group: Group::Program, command: version::command, run: version::run },
 ];
 

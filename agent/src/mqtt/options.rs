@@ -28,9 +28,12 @@ pub(super) const OFFLINE: &str = "offline";
 /// The agent's own connection. Reads the certificate files anew at each call, on a blocking thread.
 pub(super) async fn build(settings: &Mqtt, node: &NodeId, topics: &Topics) -> Result<MqttOptions, TlsError> {
     let mut options = client(settings, format!("twinlet-{node}")).await?;
-    options
-        .set_manual_acks(true)
-        .set_last_will(LastWill::new(topics.status(), OFFLINE, QoS::AtLeastOnce, true));
+    options.set_manual_acks(true).set_last_will(LastWill::new(
+        topics.status(),
+        OFFLINE,
+        QoS::AtLeastOnce,
+        true,
+    ));
     Ok(options)
 }
 

@@ -41,7 +41,8 @@ pub fn reach(addresses: &[SocketAddr], by: Instant) -> Result<TcpStream, String>
 pub fn shake_hands(settings: &Mqtt, mut stream: TcpStream, by: Instant) -> Result<String, String> {
     let config = tls::client_config(settings).map_err(|error| error.to_string())?;
     let name = options::bare(&settings.host).to_owned();
-    let name = ServerName::try_from(name).map_err(|_| "the host is not a name that a certificate can carry")?;
+    let name =
+        ServerName::try_from(name).map_err(|_| "the host is not a name that a certificate can carry")?;
     let mut tls = ClientConnection::new(config, name).map_err(|error| reason::explain_tls(&error))?;
     while tls.is_handshaking() {
         let left = by.saturating_duration_since(Instant::now());

@@ -77,7 +77,9 @@ pub(super) fn explain_tls(error: &Tls) -> String {
             | AlertDescription::CertificateExpired),
         ) => format!("the broker does not accept this client's certificate (alert {alert:?})"),
         Tls::AlertReceived(alert) => format!("the broker ended TLS with the alert {alert:?}"),
-        Tls::InvalidMessage(_) => "what answers there does not speak TLS (mqtt:// instead of mqtts://?)".to_owned(),
+        Tls::InvalidMessage(_) => {
+            "what answers there does not speak TLS (mqtt:// instead of mqtts://?)".to_owned()
+        }
         other => other.to_string(),
     }
 }
