@@ -17,9 +17,11 @@
 //!
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
+mod check;
 mod client;
 mod config;
 mod inspect;
+mod new;
 mod output;
 mod run;
 mod scratch;
@@ -67,6 +69,8 @@ const GROUPS: &[(Group, &str)] = &[
 /// All commands, in the order in which the help lists them.
 const COMMANDS: &[Entry] = &[
     Entry { group: Group::Agent, command: run::command, run: run::run },
+    Entry { group: Group::Agent, command: check::command, run: check::run },
+    Entry { group: Group::Modules, command: new::command, run: new::run },
     Entry { group: Group::Modules, command: inspect::command, run: inspect::run },
     Entry { group: Group::Broker, command: twin::command, run: twin::run },
     Entry { group: Group::Program, command: config::command, run: config::run },

@@ -89,7 +89,9 @@ impl Findings {
             findings.refused =
                 Some(format!("it has {} bytes, more than artifact_max_bytes ({most})", bytes.len()));
         } else if let Err(error) = looks_like_component(file) {
-            findings.refused = Some(format!("{error}; `twinlet new` makes a project that does so"));
+            let core = bytes.starts_with(b"\0asm\x01");
+            let help = if core { ", and so does the build of a project by `twinlet new`" } else { "" };
+            findings.refused = Some(format!("{error}{help}"));
         } else {
             findings.memories = memories::of(&bytes);
             drop(bytes);
