@@ -101,7 +101,7 @@ impl Outcome {
             None => "no node of this name has been at this broker",
         };
         match self.code {
-            Some(200) => format!("applied ({})", self.description),
+            Some(200) => "applied".to_owned(),
             Some(code @ (400 | 409)) => format!("refused ({code}): {}", self.description),
             Some(code) => format!("failed ({code}): {}", self.description),
             None if wait == 0 => "published".to_owned(),
