@@ -10,7 +10,7 @@
 //! | [`hub`] | what goes between node and hub | what carries it |
 //! | [`mqtt`] | bytes on topics, reconnects, TLS | documents, functions |
 //! | [`desired`] | what the hub wants, valid by construction | how it arrives, how it is carried out |
-//! | [`twin`] | takes messages: reads, keeps on disk, then publishes | what becomes of them |
+//! | [`twin`] | takes what is asked for, by the hub or on the device: reads, keeps on disk, then publishes | what becomes of it |
 //! | [`store`] | durable records in sled | what they mean |
 //! | [`plan`] | the difference between wanted and so | how it is carried out |
 //! | [`reconciler`] | makes it so; owns what is so | MQTT, HTTP |
@@ -21,7 +21,7 @@
 //! | [`workers`], [`thread`] | threads and the queue before them | what the work is |
 //! | [`actors`] | mailboxes, turns, timers and kept state | routes, deployment |
 //! | [`routes`], [`chains`], [`serving`] | which function, which middleware; the snapshot that is served | requests |
-//! | [`http`] | one service, two doors | desired state |
+//! | [`http`] | one service, two doors, and the management API behind them | how anything is carried out |
 //! | [`outbox`], [`keyvalue`] | telemetry on its way; what functions keep | MQTT; what it means |
 //! | [`board`], [`status`], [`metrics`], [`process`], [`logs`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
@@ -37,7 +37,8 @@
 //! and only there), `timers` (delayed casts and restarts of actors), `epoch` (the guests' deadline clock), `local` (the
 //! local door). [`agent::Agent`] owns them all.
 //! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `http-out` (a request that a guest
-//! sends by `wasi:http`), `local-write` (a large answer to a slow local client).
+//! sends by `wasi:http`), `local-write` (a large answer to a slow local client), `api` (one operation of the management
+//! API).
 
 pub mod actors;
 pub mod agent;

@@ -78,19 +78,19 @@ impl Twin {
             board.desired(None, DesiredStatus::new(500, format!("stored desired state: {error}")));
             None
         });
-        let desired = match accepted.as_ref().map(|accepted| accepted.desired(&defaults)) {
+        let desired = match accepted.as_ref().map(|accepted| (accepted, accepted.desired(&defaults))) {
             None => Desired::default(),
-            Some(Ok(desired)) => {
+            Some((_, Ok(desired))) => {
                 let n = desired.functions.len();
                 log::info!("desired state version {} with {n} functions is on the device", desired.version);
                 board.desired(Some(desired.version), DesiredStatus::new(202, "being applied"));
                 desired
             }
-            Some(Err(problems)) => {
+            Some((accepted, Err(problems))) => {
                 log::error!("stored desired state no longer fits this configuration: {problems}");
                 board.desired(None, DesiredStatus::new(400, format!("stored desired state: {problems}")));
                 // It stays what a patch or a deployment changes.
-                Desired::default()
+                accepted.desired_here(&defaults)
             }
         };
         let desired = watch::Sender::new(Arc::new(desired));

@@ -14,7 +14,9 @@
 //! | [`http`] | requests and responses, over TCP and over a Unix socket |
 //! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
 //! | [`agent`] | the process under test |
+//! | [`cli`] | the command line beside a running agent, piped and on a terminal |
 //! | [`metrics`] | the text of `/metrics`, parsed |
+//! | [`scripted`] | a local socket whose answers a test makes up |
 //! | [`slow`] | a server that takes five seconds for each answer |
 //! | [`site`] | one of each, wired together |
 #![allow(
@@ -29,6 +31,7 @@ pub mod agent;
 pub mod artifacts;
 pub mod broker;
 pub mod certs;
+pub mod cli;
 pub mod desired;
 pub mod guests;
 pub mod http;
@@ -36,6 +39,7 @@ pub mod hub;
 pub mod link;
 pub mod metrics;
 pub mod piecewise;
+pub mod scripted;
 pub mod site;
 pub mod slow;
 pub mod wait;
@@ -44,6 +48,7 @@ pub use agent::{Agent, AgentBuilder};
 pub use artifacts::{Artifact, ArtifactServer, Fault};
 pub use broker::{Broker, needs_mosquitto};
 pub use certs::Certs;
+pub use cli::Cli;
 pub use desired::{Desired, Function};
 pub use http::Response;
 pub use hub::Hub;

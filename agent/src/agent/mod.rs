@@ -8,7 +8,7 @@ mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -65,6 +65,7 @@ pub struct Agent {
     address: Option<SocketAddr>,
     board: Arc<Board>,
     connection: watch::Receiver<Connection>,
+    service: Arc<Service>,
     workers: Arc<Workers>,
     actors: Arc<Actors>,
     timers: Thread,
@@ -152,6 +153,7 @@ impl Agent {
         let reconciler = Thread::start("reconciler", move || reconciler.run(of_reconciler))?;
 
         let (connected, connection) = watch::channel(Connection::Down { error: None });
+        let (stop_doors, doors_stop) = watch::channel(false);
         let api = Api {
             desk,
             desired: desired.clone(),
@@ -169,7 +171,8 @@ impl Agent {
                 version: VERSION,
             },
             runtime: handle.clone(),
-            at_work: AtomicUsize::new(0),
+            stopping: doors_stop.clone(),
+            at_work: watch::Sender::new(0),
         };
         let service = Service::new(
             serving.clone(),
@@ -179,8 +182,8 @@ impl Agent {
             board.clone(),
             api,
         );
-        let (stop_doors, doors_stop) = watch::channel(false);
-        let doors = open_doors(config, &handle, &Arc::new(service), doors_stop)?;
+        let service = Arc::new(service);
+        let doors = open_doors(config, &handle, &service, doors_stop)?;
 
         let (inbound, of_twin) = mpsc::channel(MESSAGES);
         let (publish, to_publish) = mpsc::channel(MESSAGES);
@@ -227,6 +230,7 @@ impl Agent {
             address: doors.address,
             board,
             connection,
+            service,
             workers,
             actors,
             timers,
@@ -290,6 +294,7 @@ impl Agent {
         for local in std::mem::take(&mut self.local) {
             local.close_by(of_doors);
         }
+        whole &= self.service.rests(of_doors);
         whole &= self.actors.stop(deadline);
         whole &= self.workers.stop(deadline);
         if !whole {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -54,9 +54,10 @@ impl Client {
         Self { socket, agent }
     }
 
-    /// The path of the agent's socket.
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
+    /// A command line for a shell that asks the agent for a path.
+    pub(super) fn curl(&self, path: &str) -> String {
+        let (socket, url) = (self.socket.display().to_string(), format!("http://localhost{path}"));
+        format!("curl --unix-socket {} {}", quoted(&socket), quoted(&url))
     }
 
     /// What a GET returns, as JSON. `path` may have a query.
@@ -140,6 +141,14 @@ impl Reply {
         }
     }
 
+    /// The same, where what was asked for was a function.
+    pub(super) fn done_with(self, function: &str) -> anyhow::Result<Self> {
+        if self.status == 404 {
+            bail!("there is no function `{function}` here; `twinlet functions` lists those that are");
+        }
+        self.done()
+    }
+
     /// The body as JSON.
     pub(super) fn json(&self) -> anyhow::Result<Value> {
         serde_json::from_slice(&self.body).map_err(|error| {
@@ -164,6 +173,12 @@ pub(super) fn encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// Text as one word of a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:@%+=,".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Connects to the socket, whatever is asked for.
@@ -247,6 +262,12 @@ mod tests {
     #[test]
     fn what_stands_in_a_query_is_encoded() {
         assert_eq!(encoded("/a b/{id}?x=ü&+"), "%2Fa%20b%2F%7Bid%7D%3Fx%3D%C3%BC%26%2B");
+    }
+
+    #[test]
+    fn a_shell_takes_a_path_as_one_word() {
+        assert_eq!(quoted("/run/twinlet.sock"), "/run/twinlet.sock");
+        assert_eq!(quoted("/a b/it's/*"), r"'/a b/it'\''s/*'");
     }
 
     #[test]

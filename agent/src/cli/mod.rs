@@ -4,7 +4,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `mod` | the commands, their order in the help, and exit codes |
-//! | `output`, `table` | what a command says: tables, JSON, colour, progress |
+//! | `output`, `table`, `words` | what a command says: tables, JSON, colour, progress, amounts and times |
 //! | `socket`, `client` | which agent is meant, and requests to it over its local socket |
 //! | `settings` | the agent's settings as flags |
 //! | `run` | the agent itself |
@@ -20,16 +20,25 @@
 mod check;
 mod client;
 mod config;
+mod delete;
+mod deploy;
+mod functions;
 mod inspect;
+mod invoke;
+mod logs;
+mod metrics;
 mod new;
 mod output;
 mod run;
 mod scratch;
 mod settings;
 mod socket;
+mod status;
 mod table;
 mod twin;
 mod version;
+mod why;
+mod words;
 
 use std::process::ExitCode;
 
@@ -49,7 +58,6 @@ struct Entry {
 enum Group {
     Agent,
     Show,
-    #[allow(dead_code)]
     Ask,
     Modules,
     Broker,
@@ -70,6 +78,14 @@ const GROUPS: &[(Group, &str)] = &[
 const COMMANDS: &[Entry] = &[
     Entry { group: Group::Agent, command: run::command, run: run::run },
     Entry { group: Group::Agent, command: check::command, run: check::run },
+    Entry { group: Group::Show, command: status::command, run: status::run },
+    Entry { group: Group::Show, command: functions::command, run: functions::run },
+    Entry { group: Group::Show, command: why::command, run: why::run },
+    Entry { group: Group::Show, command: logs::command, run: logs::run },
+    Entry { group: Group::Show, command: metrics::command, run: metrics::run },
+    Entry { group: Group::Ask, command: deploy::command, run: deploy::run },
+    Entry { group: Group::Ask, command: delete::command, run: delete::run },
+    Entry { group: Group::Ask, command: invoke::command, run: invoke::run },
     Entry { group: Group::Modules, command: new::command, run: new::run },
     Entry { group: Group::Modules, command: inspect::command, run: inspect::run },
     Entry { group: Group::Broker, command: twin::command, run: twin::run },
@@ -86,7 +102,7 @@ It connects to an MQTT broker, fetches, verifies and compiles the functions that
 over HTTP, and reports what is so. What is applied stays on disk: after a restart it serves without the network.";
 
 /// The overview has the commands under headings of its own.
-const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}\n\n{after-help}\n\nOptions:\n{options}";
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
 
 /// The whole program.
 pub fn main() -> ExitCode {

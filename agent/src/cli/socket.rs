@@ -14,21 +14,23 @@ const OF_SERVICE: &str = "/run/twinlet/twinlet.sock";
 
 /// A command with the flags that say which agent is meant.
 pub(super) fn with_agent(command: Command) -> Command {
-    let path = |name: &'static str, value: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name(value)
-            .value_parser(ValueParser::path_buf())
-            .help_heading("Which agent")
-    };
-    command.args([
-        path("socket", "PATH").help("The agent's local socket").long_help(format!(
-            "The agent's local socket; else LOCAL_SOCKET, else what the settings say, else {OF_SERVICE} if it is there"
-        )),
-        path("config", "FILE")
-            .help("The agent's TOML file, which says where the socket is")
-            .long_help(format!("The agent's TOML file, which says where the socket is\n[env: {CONFIG_ENV}]")),
-    ])
+    let config = path("config", "FILE")
+        .help("The agent's TOML file, which says where the socket is")
+        .long_help(format!("The agent's TOML file, which says where the socket is\n[env: {CONFIG_ENV}]"));
+    with_socket(command).arg(config)
+}
+
+/// The same for a command whose `--config` is another.
+pub(super) fn with_socket(command: Command) -> Command {
+    let long = format!(
+        "The agent's local socket; else LOCAL_SOCKET, else what the agent's settings say, else {OF_SERVICE} if it is there"
+    );
+    command.arg(path("socket", "PATH").help("The agent's local socket").long_help(long))
+}
+
+fn path(name: &'static str, value: &'static str) -> Arg {
+    let arg = Arg::new(name).long(name).value_name(value).value_parser(ValueParser::path_buf());
+    arg.help_heading("Which agent")
 }
 
 /// The path of the socket that is meant.
@@ -36,7 +38,7 @@ pub(super) fn of(matches: &ArgMatches) -> anyhow::Result<PathBuf> {
     if let Some(path) = matches.get_one::<PathBuf>("socket") {
         return Ok(path.clone());
     }
-    let config = matches.get_one::<PathBuf>("config").cloned();
+    let config = matches.try_get_one::<PathBuf>("config").ok().flatten().cloned();
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     choose(config, set, Path::new(OF_SERVICE))
 }

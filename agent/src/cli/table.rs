@@ -15,6 +15,7 @@ pub(super) enum Align {
 pub(super) struct Table {
     columns: &'static [(&'static str, Align)],
     rows: Vec<Vec<Span>>,
+    whole: bool,
 }
 
 /// Two spaces stand between columns.
@@ -25,7 +26,17 @@ const MIN_LAST: usize = 16;
 impl Table {
     /// A table with these columns; with no header where none of them has a name.
     pub(super) fn new(columns: &'static [(&'static str, Align)]) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self { columns, rows: Vec::new(), whole: false }
+    }
+
+    /// The last column is not cut: a terminal may break its lines.
+    pub(super) fn whole(self) -> Self {
+        Self { whole: true, ..self }
+    }
+
+    /// Whether it has no row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds a row of as many cells as there are columns. An empty cell is shown as `-`.
@@ -69,6 +80,7 @@ impl Table {
                     line.push(cell.clone());
                     line.push(" ".repeat(spaces + GAP).into());
                 }
+                (Align::Left, true) if self.whole => line.push(cell.clone()),
                 (Align::Left, true) => line.push(cut(cell, used, output)),
             }
             used += width + GAP;

@@ -152,11 +152,18 @@ impl Accepted {
 
     /// Takes what is asked for on the device.
     pub fn ask(&self, ask: Ask, defaults: &Defaults) -> Result<(Box<Self>, Box<Desired>), AskError> {
-        // What the hub wants and this device can not read leaves the device what it asks for itself.
-        let above = self.desired(defaults).unwrap_or_default();
+        let above = self.desired(defaults).unwrap_or_else(|_| self.desired_here(defaults));
         let next = Self { local: self.local.with(ask, &above, defaults)?, ..self.clone() };
-        let desired = next.desired(defaults)?;
+        let desired = next.desired(defaults).unwrap_or_else(|_| next.desired_here(defaults));
         Ok((Box::new(next), Box::new(desired)))
+    }
+
+    /// What was asked for on the device alone; that is what is left where what the hub wanted no longer fits the
+    /// device's configuration.
+    pub fn desired_here(&self, defaults: &Defaults) -> Desired {
+        let mut desired = Desired::default();
+        self.local.add_to(&mut desired, defaults);
+        desired
     }
 
     /// A function that was asked for on the device, with all that came with it.
@@ -310,6 +317,30 @@ mod tests {
         let twice = json!({ "routes": [{ "id": "r", "path": "/a", "function_id": "f" },
                                        { "id": "r", "path": "/b", "function_id": "f" }] });
         assert!(matches!(Accepted::default().route_list(twice, &defaults), Err(Refused::Invalid(_))));
+    }
+
+    #[test]
+    fn what_the_device_asks_for_stays_where_the_hub_s_own_no_longer_fits() {
+        let defaults = Defaults::default();
+        let mut large = function(1);
+        merge(&mut large, &json!({ "memory_pages": 1_024 }));
+        let (one, _) = next(
+            Accepted::default().document(json!({ "$version": 1, "functions": { "a": large } }), &defaults),
+        );
+        let bundle = |id: &str| {
+            let function =
+                json!({ "artifact_url": "upload://f", "sha256": "ab".repeat(32), "memory_pages": 16 });
+            let function = function.as_object().cloned().unwrap_or_default();
+            let id = id.parse().unwrap_or_else(|e| panic!("{e}"));
+            let (routes, middleware) = (Map::new(), Map::new());
+            Ask::Put(Box::new(Bundle { id, function, routes, middleware, module: None, replace: false }))
+        };
+        let (both, _) = one.ask(bundle("b"), &defaults).unwrap_or_else(|e| panic!("{e}"));
+        let narrow = Defaults { max_memory_pages: 64, ..Defaults::default() };
+        assert!(both.desired(&narrow).is_err());
+        assert_eq!(both.desired_here(&narrow).functions.len(), 1);
+        let (_, desired) = both.ask(bundle("c"), &narrow).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(desired.functions.len(), 2);
     }
 
     #[test]

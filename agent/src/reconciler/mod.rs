@@ -305,13 +305,13 @@ impl Reconciler {
 
     /// Says what became of the desired state as a whole.
     fn settle(&self, wanted: &Desired, state: &State) {
-        if *wanted == Desired::default() {
-            // Nothing was asked for yet, and the board says so.
-            return;
-        }
         let known = |id: &_| wanted.functions.contains_key(id) || state.functions.contains_key(id);
         for gone in self.board.keep_only(known) {
             self.metrics.forget_function(&gone);
+        }
+        if *wanted == Desired::default() && self.board.now().last_desired_status.code != 202 {
+            // Nothing was asked for yet, or what was can not be read; the board says so.
+            return;
         }
         let failures: Vec<String> = state
             .functions

@@ -31,7 +31,10 @@ const ANSWERING: [&str; 5] = [
 /// A fixture with a text in its place.
 pub(super) fn with_text(wat: &str, text: &str) -> String {
     assert!(text.len() < 3000 && !text.contains(['"', '\\']), "does not fit the fixture's data: {text}");
-    wat.replace("@TEXT@", text).replace("@LEN@", &text.len().to_string())
+    let escape =
+        |c: char| if c.is_ascii_control() { format!("\\{:02x}", u32::from(c)) } else { c.to_string() };
+    let written: String = text.chars().map(escape).collect();
+    wat.replace("@TEXT@", &written).replace("@LEN@", &text.len().to_string())
 }
 
 /// Bytes as they stand in a data segment.

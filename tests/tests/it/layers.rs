@@ -60,6 +60,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
             "artifacts",
             "logs",
             "outbox",
+            "fetch",
             "state_dir",
         ],
     ),

@@ -13,6 +13,9 @@ mod bad_artifacts;
 mod bad_messages;
 mod broker_doors;
 mod budgets;
+mod cli_changes;
+mod cli_shows;
+mod cli_talks;
 mod deploying;
 mod doors;
 mod errors;
@@ -25,6 +28,7 @@ mod ledger;
 mod limits;
 mod middleware;
 mod neighbour;
+mod origins;
 mod power;
 mod reports;
 mod restarts;
@@ -37,7 +41,7 @@ mod telemetry;
 mod twin;
 mod wasi_http;
 
-use twinlet_tests::{AgentBuilder, Site};
+use twinlet_tests::{Agent, AgentBuilder, Cli, Site};
 
 /// An agent of the present build, yet to be started.
 fn agent() -> AgentBuilder {
@@ -47,4 +51,9 @@ fn agent() -> AgentBuilder {
 /// A broker, a hub, an artifact server and an agent that is online.
 fn site() -> Site {
     Site::start(agent())
+}
+
+/// The command line of the present build, which means this agent.
+fn twinlet(agent: &Agent) -> Cli {
+    Cli::new(env!("CARGO_BIN_EXE_twinlet-agent")).env("LOCAL_SOCKET", agent.socket().display())
 }

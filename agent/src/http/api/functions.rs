@@ -58,10 +58,18 @@ impl Service {
         Err(PutError::Failed(why))
     }
 
+    /// Whether requests reach this version of a function.
+    fn serves(&self, id: &FunctionId, version: u64) -> bool {
+        let snapshot = self.serving.load();
+        snapshot.functions.get(id).and_then(Option::as_ref).is_some_and(|it| it.spec.version == version)
+    }
+
     /// Waits until a version of a function runs, or has failed.
     async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
+        let mut stopping = self.api.stopping.clone();
+        let mut said = false;
         loop {
             let wanted = desired.borrow_and_update().functions.get(id).map(|spec| spec.version);
             if wanted != Some(version) {
@@ -71,7 +79,8 @@ impl Service {
                 && function.version == version
             {
                 match function.phase {
-                    Phase::Running => return Ok(()),
+                    Phase::Running if self.serves(id, version) => return Ok(()),
+                    Phase::Running => said = true,
                     Phase::Failed | Phase::Backoff => {
                         return Err(function
                             .last_error
@@ -84,6 +93,10 @@ impl Service {
             let changed = tokio::select! {
                 changed = board.changed() => changed,
                 changed = desired.changed() => changed,
+                // That it runs is said just before the doors have it.
+                () = tokio::time::sleep(Duration::from_millis(1)), if said => Ok(()),
+                // It is taken back while that can still be done.
+                _ = stopping.wait_for(|stopping| *stopping) => return Err("the agent is stopping".to_owned()),
             };
             if changed.is_err() {
                 return Err("the agent is stopping".to_owned());

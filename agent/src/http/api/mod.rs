@@ -19,7 +19,6 @@ mod own;
 mod serverledge;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -63,8 +62,10 @@ pub struct Api {
     pub node: NodeInfo,
     /// Runs the waits.
     pub runtime: Handle,
+    /// True once the agent ends.
+    pub stopping: watch::Receiver<bool>,
     /// Operations that hold a thread now.
-    pub at_work: AtomicUsize,
+    pub at_work: watch::Sender<usize>,
 }
 
 /// What the API tells of the node itself.
@@ -81,6 +82,31 @@ pub struct NodeInfo {
     pub scheme: &'static str,
     /// The version of this build.
     pub version: &'static str,
+}
+
+impl Api {
+    /// Takes one of the places for operations that hold a thread; false where there is none.
+    fn begins(&self) -> bool {
+        self.at_work.send_if_modified(|at_work| {
+            let free = *at_work < MAX_AT_WORK;
+            *at_work += usize::from(free);
+            free
+        })
+    }
+
+    fn ends(&self) {
+        self.at_work.send_modify(|at_work| *at_work = at_work.saturating_sub(1));
+    }
+}
+
+impl Service {
+    /// Waits until no operation of the API holds a thread. Says whether it came to that before the deadline.
+    pub fn rests(&self, deadline: Instant) -> bool {
+        let mut at_work = self.api.at_work.subscribe();
+        let resting =
+            async { tokio::time::timeout_at(deadline.into(), at_work.wait_for(|n| *n == 0)).await.is_ok() };
+        self.api.runtime.block_on(resting)
+    }
 }
 
 /// How an operation is carried out.
@@ -164,8 +190,7 @@ fn aside(
     mut call: Call,
     reply: Reply,
 ) -> Option<Instant> {
-    if service.api.at_work.fetch_add(1, Relaxed) >= MAX_AT_WORK {
-        service.api.at_work.fetch_sub(1, Relaxed);
+    if !service.api.begins() {
         let busy = Failure::Busy("too many operations of the management API at once");
         reply(Outgoing::Whole(busy.answer(&call.request_id)));
         return None;
@@ -176,11 +201,11 @@ fn aside(
     let on_thread = reply.clone();
     let work = move || {
         let answer = operation(&of_thread, &mut call);
-        of_thread.api.at_work.fetch_sub(1, Relaxed);
         on_thread.send(Outgoing::Whole(answer.unwrap_or_else(|failure| failure.answer(&call.request_id))));
+        of_thread.api.ends();
     };
     if let Err(error) = std::thread::Builder::new().name("api".into()).stack_size(STACK).spawn(work) {
-        service.api.at_work.fetch_sub(1, Relaxed);
+        service.api.ends();
         log::warn!("no thread for the management API: {error}");
         reply.send(Outgoing::Whole(Failure::Busy("no thread").answer(&id)));
     }

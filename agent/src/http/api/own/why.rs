@@ -238,3 +238,106 @@ fn failed_in(facts: &Facts, phases: &[&str]) -> bool {
 fn last_error(facts: &Facts) -> &str {
     facts.status.as_ref().and_then(|status| status.last_error.as_deref()).unwrap_or("no reason is known")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::{Accepted, Change, Defaults};
+    use crate::metrics::Counts;
+    use crate::status::DesiredStatus;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    /// Version 3 of `f` is wanted by the twin's version 7, with one route.
+    fn facts(phase: Phase, serving: Option<u64>, error: Option<&str>) -> Facts {
+        let document = json!({ "$version": 7,
+            "functions": { "f": { "version": 3, "artifact_url": "https://u:p@host/f.wasm?token=x",
+                                  "sha256": "ab".repeat(32) } },
+            "routes": { "r": { "path": "/f", "function_id": "f", "methods": ["GET"] } } });
+        let desired = match Accepted::default().document(document, &Defaults::default()) {
+            Ok(Change::Next(_, desired)) => *desired,
+            other => panic!("no change: {other:?}"),
+        };
+        let status = FunctionStatus {
+            origin: Some(Origin::Twin),
+            version: 3,
+            serving_version: serving,
+            phase,
+            last_error: error.map(str::to_owned),
+            restart_count: 1,
+            since: 0,
+            reported: serde_json::Map::new(),
+            crashed: false,
+            again: None,
+        };
+        Facts {
+            id: "f".parse().unwrap(),
+            desired: Arc::new(desired),
+            desired_status: DesiredStatus::new(200, "applied"),
+            twin_version: 7,
+            status: Some(status),
+            next_try_secs: Some(4),
+            artifact: Artifact::Compiled,
+            instances: 1,
+            counts: Counts::default(),
+            exports_answerer: true,
+            guards: Vec::new(),
+            connection: Connection::Up { session: 1 },
+        }
+    }
+
+    fn bad(steps: &[Step]) -> Vec<&str> {
+        steps.iter().filter(|step| step.state == State::Bad).map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn what_runs_has_a_chain_without_a_gap() {
+        let (conclusion, steps) = explain(&facts(Phase::Running, Some(3), None));
+        assert_eq!(conclusion, "f runs as it is wanted");
+        assert!(steps.iter().all(|step| step.state == State::Ok), "{:?}", bad(&steps));
+        assert_eq!(steps.last().map(|step| step.detail.as_str()), Some("/f (GET)"));
+    }
+
+    #[test]
+    fn a_failed_download_is_the_cause_and_shows_no_secret() {
+        let mut facts = facts(Phase::Backoff, Some(2), Some("fetching: the server answered 404"));
+        facts.artifact = Artifact::Missing;
+        let (conclusion, steps) = explain(&facts);
+        assert!(conclusion.starts_with("f runs version 2 and not 3: "), "{conclusion}");
+        assert_eq!(bad(&steps), ["artifact", "started"]);
+        let told: String = steps.iter().map(|step| step.detail.as_str()).collect();
+        assert!(told.contains("next try in 4 s") && told.contains("https://host/f.wasm"), "{told}");
+        assert!(!told.contains("u:p") && !told.contains("token"), "{told}");
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_function_that_runs_is_told() {
+        let mut guarded = facts(Phase::Running, Some(3), None);
+        guarded.guards = vec![("auth".parse().unwrap(), false)];
+        let (conclusion, steps) = explain(&guarded);
+        assert_eq!(bad(&steps), ["middleware"]);
+        assert!(conclusion.starts_with("f runs, but middleware: auth is not ready"), "{conclusion}");
+
+        let mut mute = facts(Phase::Running, Some(3), None);
+        mute.exports_answerer = false;
+        assert_eq!(bad(&explain(&mute).1), ["routes"]);
+    }
+
+    #[test]
+    fn a_refused_message_is_told_but_is_not_why_a_function_fails() {
+        let mut facts = facts(Phase::Running, Some(3), None);
+        facts.desired_status = DesiredStatus::new(400, "routes.x.path: is missing");
+        let (conclusion, steps) = explain(&facts);
+        assert_eq!(conclusion, "f runs as it is wanted");
+        assert_eq!(bad(&steps), ["hub"]);
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_says_so() {
+        let mut facts = facts(Phase::Running, Some(3), None);
+        facts.desired = Arc::default();
+        let (conclusion, steps) = explain(&facts);
+        assert!(conclusion.contains("no longer wanted"), "{conclusion}");
+        assert_eq!(steps.len(), 2);
+    }
+}
