@@ -141,6 +141,10 @@ pub struct Api {
     pub max_body_bytes: usize,
     /// `wasm_roots`: where `POST /wasm` may read components; absolute, none by default.
     pub wasm_roots: Vec<PathBuf>,
+    /// The same as [`Fetch::max_bytes`].
+    pub max_artifact_bytes: u64,
+    /// The same as [`Guests::max_memory_pages`].
+    pub max_memory_pages: u32,
 }
 
 /// How artifacts are downloaded.

@@ -87,6 +87,8 @@ impl Reader {
                 keys_file: self.path("api_keys_file"),
                 max_body_bytes: self.number("api_max_body_bytes"),
                 wasm_roots: self.wasm_roots(),
+                max_artifact_bytes: self.number("artifact_max_bytes"),
+                max_memory_pages: self.number("max_memory_pages"),
             },
             outbox_bytes: self.number("outbox_bytes"),
             cp_url,

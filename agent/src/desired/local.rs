@@ -265,11 +265,7 @@ impl Local {
                 desired.middleware.entry(id).or_insert(spec);
             }
         }
-        for (uuid, module) in &self.modules {
-            if module.function_id.parse().is_ok_and(|id| ours(&id, &desired.origins)) {
-                desired.modules.insert(uuid.clone(), module.clone());
-            }
-        }
+        desired.modules.extend(self.modules.clone());
     }
 }
 

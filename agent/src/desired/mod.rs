@@ -42,7 +42,7 @@ pub struct Desired {
     pub settings: Settings,
     /// Who asked for each of the functions.
     pub origins: BTreeMap<FunctionId, Origin>,
-    /// What was added by `POST /wasm`, by its module id.
+    /// What was added by `POST /wasm`, by its module id; the hub may use the id of its function by now.
     pub modules: BTreeMap<String, Module>,
     /// Functions that were asked for on the device and that its configuration no longer admits, with the reason.
     pub misfits: BTreeMap<FunctionId, String>,

@@ -8,6 +8,7 @@ use twinlet_host::bindings::twinlet::device::types::{Request, Response};
 use super::answer::{Answer, Failure};
 use super::exchange::Exchange;
 use super::{HOP_BY_HOP, ON_ERROR_TIME};
+use crate::board::unix_millis;
 use crate::chains::Link;
 use crate::desired::{AttachPoint, FunctionId, OnFailure};
 use crate::pool::{CallError, Function};
@@ -22,6 +23,7 @@ impl Exchange<'_> {
     /// The middleware before a request, in order. An answer, where one of them rejects it.
     pub(super) fn before(&self, path: &str, request: &mut Request) -> Result<Option<Answer>, Failure> {
         for link in self.links(AttachPoint::Request, path) {
+            let began = Instant::now();
             let called = self.call(link, AttachPoint::Request, |f, by| f.on_request(request, by));
             let done = called.and_then(|action| match action {
                 Action::Continue => Ok(Said::Continue),
@@ -32,7 +34,7 @@ impl Exchange<'_> {
                 }
             });
             if let Said::Answer(answer) =
-                self.settle(&link.function_id, link.on_failure, AttachPoint::Request, done)?
+                self.settle(&link.function_id, link.on_failure, AttachPoint::Request, began, done)?
             {
                 return Ok(Some(answer));
             }
@@ -50,6 +52,7 @@ impl Exchange<'_> {
             };
             seen.headers.retain(|(name, _)| name != "x-request-id");
             seen.headers.push(("x-request-id".to_owned(), request_id.as_bytes().to_vec()));
+            let began = Instant::now();
             let called = self.call(link, AttachPoint::Response, |f, by| f.on_response(&seen, by));
             let done = called.and_then(|action| match action {
                 Action::Continue => Ok(Said::Continue),
@@ -57,7 +60,7 @@ impl Exchange<'_> {
                 Action::Modify(change) => changed(&mut answer, change).map(|()| Said::Changed),
             });
             if let Said::Answer(rejected) =
-                self.settle(&link.function_id, link.on_failure, AttachPoint::Response, done)?
+                self.settle(&link.function_id, link.on_failure, AttachPoint::Response, began, done)?
             {
                 return Ok(rejected);
             }
@@ -83,13 +86,14 @@ impl Exchange<'_> {
                 kind: kind.to_owned(),
                 message,
             };
+            let began = Instant::now();
             let called = self.call(link, AttachPoint::Error, |f, by| f.on_error(&told, by));
             let done = called.and_then(|action| match action {
                 Action::Continue => Ok(Said::Continue),
                 Action::Reject(status) => rejection(status).map(Said::Answer),
                 Action::Modify(change) => changed(&mut answer, change).map(|()| Said::Changed),
             });
-            let settled = self.settle(&link.function_id, OnFailure::Open, AttachPoint::Error, done);
+            let settled = self.settle(&link.function_id, OnFailure::Open, AttachPoint::Error, began, done);
             if let Ok(Said::Answer(rejected)) = settled {
                 answer = rejected;
             }
@@ -127,15 +131,21 @@ impl Exchange<'_> {
         action
     }
 
-    /// Counts how it ended, and decides what a failure means.
+    /// Counts how it ended and how long that took, and decides what a failure means.
     fn settle(
         &self,
         id: &FunctionId,
         on_failure: OnFailure,
         point: AttachPoint,
+        began: Instant,
         done: Result<Said, CallError>,
     ) -> Result<Said, Failure> {
         let known = self.snapshot.functions.get(id);
+        let (took, now) = (began.elapsed(), unix_millis());
+        self.service.metrics.executions.count(took, done.is_err(), now);
+        if let Some(Some(function)) = known {
+            function.metrics.executions.count(took, done.is_err(), now);
+        }
         let count = |outcome| {
             // What no function has would stay for good.
             if known.is_some() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::Metrics;
+use super::{Executions, Metrics};
 
 /// How an invocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct FunctionMetrics {
     pub(super) duration: Histogram,
     /// Instances that exist.
     pub instances: IntGauge,
+    /// Calls of it as middleware, since this version was prepared.
+    pub executions: Arc<Executions>,
 }
 
 /// Invocations of one function, all its versions together.

@@ -4,6 +4,7 @@
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
 //! when it does; every other label of ours has a fixed set of values, and a function has at most 64 series of its own.
 
+mod executions;
 mod function;
 mod guests;
 mod totals;
@@ -15,6 +16,7 @@ use prometheus::{
 };
 
 use crate::desired::FunctionId;
+pub use executions::{Executed, Executions};
 pub use function::{Counts, FunctionMetrics, Outcome};
 use guests::Guests;
 use totals::Totals;
@@ -67,6 +69,8 @@ pub struct Metrics {
     actors: IntCounterVec,
     middleware: IntCounterVec,
     resident_bytes: IntGauge,
+    /// Calls of middleware since the start, of all functions.
+    pub executions: Executions,
 }
 
 impl Metrics {
@@ -158,6 +162,7 @@ impl Metrics {
             contract,
             ours,
             guests: Guests::default(),
+            executions: Executions::default(),
         }))
     }
 
@@ -174,6 +179,7 @@ impl Metrics {
             rejected: outcome("rejected"),
             duration: self.durations.with_label_values(&[id]),
             instances: self.instances.with_label_values(&[id]),
+            executions: Arc::default(),
         }
     }
 

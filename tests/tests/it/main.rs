@@ -33,6 +33,7 @@ mod power;
 mod reports;
 mod restarts;
 mod samples;
+mod sgl;
 mod signals;
 mod slow_outbound;
 mod standards;

@@ -38,15 +38,21 @@ impl Service {
     /// Puts a function on the device and waits until it runs. One that does not is taken away again, and where it was
     /// to replace another, that one is what is wanted again; it has served all the time. Returns the version.
     pub(super) fn put(&self, bundle: Bundle) -> Result<u64, PutError> {
+        self.put_within(READY_WITHIN, bundle)
+    }
+
+    /// The same, for whoever has less time, or has several.
+    pub(super) fn put_within(&self, time: Duration, bundle: Bundle) -> Result<u64, PutError> {
+        let time = time.min(READY_WITHIN);
         let id = bundle.id.clone();
         let done = self.api.desk.ask(Ask::Put(Box::new(bundle)))?;
         let version = done.desired.functions.get(&id).map_or(0, |spec| spec.version);
-        let ready = async { tokio::time::timeout(READY_WITHIN, self.ready(&id, version)).await };
+        let ready = async { tokio::time::timeout(time, self.ready(&id, version)).await };
         let waited = self.api.runtime.block_on(ready);
         let why = match waited {
             Ok(Ok(())) => return Ok(version),
             Ok(Err(why)) => why,
-            Err(_) => format!("it was not ready within {} s", READY_WITHIN.as_secs()),
+            Err(_) => format!("it was not ready within {} s", time.as_secs()),
         };
         let back = match done.before {
             Some(before) => Ask::Put(before),
@@ -58,18 +64,18 @@ impl Service {
         Err(PutError::Failed(why))
     }
 
-    /// Whether requests reach this version of a function.
+    /// Whether the doors have it. An actor is said to run before that; the board changes once more afterwards.
     fn serves(&self, id: &FunctionId, version: u64) -> bool {
         let snapshot = self.serving.load();
-        snapshot.functions.get(id).and_then(Option::as_ref).is_some_and(|it| it.spec.version == version)
+        let function = snapshot.functions.get(id).and_then(Option::as_ref);
+        function.is_some_and(|function| function.spec.version == version)
     }
 
-    /// Waits until a version of a function runs, or has failed.
+    /// Waits until a version of a function serves, or has failed.
     async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
         let mut stopping = self.api.stopping.clone();
-        let mut said = false;
         loop {
             let wanted = desired.borrow_and_update().functions.get(id).map(|spec| spec.version);
             if wanted != Some(version) {
@@ -80,7 +86,6 @@ impl Service {
             {
                 match function.phase {
                     Phase::Running if self.serves(id, version) => return Ok(()),
-                    Phase::Running => said = true,
                     Phase::Failed | Phase::Backoff => {
                         return Err(function
                             .last_error
@@ -93,8 +98,6 @@ impl Service {
             let changed = tokio::select! {
                 changed = board.changed() => changed,
                 changed = desired.changed() => changed,
-                // That it runs is said just before the doors have it.
-                () = tokio::time::sleep(Duration::from_millis(1)), if said => Ok(()),
                 // It is taken back while that can still be done.
                 _ = stopping.wait_for(|stopping| *stopping) => return Err("the agent is stopping".to_owned()),
             };

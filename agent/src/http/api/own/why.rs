@@ -56,17 +56,18 @@ fn hub(facts: &Facts) -> Step {
             let detail = format!("the last message was refused ({}): {}", said.code, said.description);
             step("hub", State::Bad, detail)
         }
-        Connection::Up { .. } => {
-            step("hub", State::Ok, format!("connected; desired state version {}", facts.twin_version))
-        }
+        Connection::Up { .. } => step("hub", State::Ok, format!("connected; {}", twin(facts))),
         Connection::Down { error } => {
             let why = error.as_deref().unwrap_or("not connected yet");
-            step(
-                "hub",
-                State::Wait,
-                format!("not connected ({why}); version {} from the disk stands", facts.twin_version),
-            )
+            step("hub", State::Wait, format!("not connected ({why}); {} stands", twin(facts)))
         }
+    }
+}
+
+fn twin(facts: &Facts) -> String {
+    match facts.twin_version {
+        0 => "no twin document".to_owned(),
+        version => format!("twin document version {version}"),
     }
 }
 
@@ -118,11 +119,13 @@ fn compiled(facts: &Facts) -> Step {
 fn started(facts: &Facts) -> Step {
     let Some(status) = &facts.status else { return step("started", State::Wait, "not begun") };
     match status.phase {
-        Phase::Running => step(
-            "started",
-            State::Ok,
-            format!("version {} runs, {} instances", status.version, facts.instances),
-        ),
+        Phase::Running => {
+            let instances = match facts.instances {
+                1 => "one instance".to_owned(),
+                n => format!("{n} instances"),
+            };
+            step("started", State::Ok, format!("version {} runs, {instances}", status.version))
+        }
         Phase::Backoff => {
             let next = facts.next_try_secs.map_or_else(
                 || "it is tried again by itself".to_owned(),
