@@ -111,7 +111,12 @@ impl Findings {
             return Ok(Some(error.to_string()));
         }
         self.compiled = Some((std::fs::metadata(&out)?.len(), began.elapsed()));
-        let runtime = Runtime::new(config.guests.max_memory_pages)?;
+        let (least, most) = (self.least_pages(), config.guests.max_memory_pages);
+        if least > u64::from(most) {
+            let why = format!("it begins with {least} pages of memory, more than max_memory_pages ({most})");
+            return Ok(Some(why));
+        }
+        let runtime = Runtime::new(most)?;
         // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
         let component = match unsafe { runtime.map(&out) } {
             Ok(component) => component,
@@ -122,10 +127,7 @@ impl Findings {
             Ok(linked) => self.exports = Some(linked.exports),
             Err(error) => return Ok(Some(error.to_string())),
         }
-        let most = u64::from(config.guests.max_memory_pages);
-        let least = self.least_pages();
-        Ok((least > most)
-            .then(|| format!("it begins with {least} pages of memory, more than max_memory_pages ({most})")))
+        Ok(None)
     }
 
     /// Pages of all its memories together when it starts.
