@@ -1,8 +1,8 @@
 //! `twin set` and `twin patch`: publishes a whole desired state, and notices who does so at the same moment.
 //!
-//! The broker orders all messages of a topic, for the node as for us. So the document that comes back to us first after
-//! ours was sent is the one that the node gets first. Where that is another's, the node may have refused ours as a
-//! second meaning of one version, and ours is published once more, with a version above theirs.
+//! The broker orders all messages of a topic, for the node as for us, and a node takes a document only where its version
+//! is above that of the one which stands. So what comes back to us says what stands at the node. Where that is not ours,
+//! ours is made once more, on top of what stands. Each time at least one of those who publish gets through.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -29,6 +29,13 @@ enum Edit {
     Replace(Value),
     /// It is merged with this.
     Merge(Value),
+}
+
+impl Edit {
+    /// Whether it names a `$version` of its own.
+    fn has_version(&self) -> bool {
+        matches!(self, Self::Replace(document) if document.get("$version").is_some())
+    }
 }
 
 pub(super) fn set(place: &Place, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -60,9 +67,8 @@ fn change(place: &Place, matches: &ArgMatches, edit: &Edit) -> anyhow::Result<Ex
     }
     let mut operator = place.connect()?;
     let kept = operator.retained(Instant::now() + PATIENCE)?;
-    let before = Before::of(&kept)?;
     let mut later = Vec::new();
-    let document = publish(place, &mut operator, edit, &before, force, &mut later)?;
+    let document = publish(place, &mut operator, edit, Standing::of(&kept), force, &mut later)?;
     let wait = matches.get_one::<u32>("wait").map_or(0, |seconds| u64::from(*seconds));
     let outcome = match wait {
         0 => Outcome::unknown(version(&document)),
@@ -71,19 +77,20 @@ fn change(place: &Place, matches: &ArgMatches, edit: &Edit) -> anyhow::Result<Ex
     tell(&Output::of(matches), &outcome, wait)
 }
 
-/// What stands before the change.
-struct Before {
+/// What stands at the node, as far as the broker's order of messages says.
+struct Standing {
     document: Option<Value>,
-    /// The highest version that the broker or the node knows of.
+    /// The version above which the node takes a document.
     version: u64,
 }
 
-impl Before {
-    fn of(kept: &Retained) -> anyhow::Result<Self> {
-        let json =
-            |bytes: &Option<Vec<u8>>| bytes.as_deref().and_then(|b| serde_json::from_slice::<Value>(b).ok());
-        let document = json(&kept.desired);
-        if kept.desired.is_some() && !document.as_ref().is_some_and(Value::is_object) {
+impl Standing {
+    fn of(kept: &Retained) -> Self {
+        let json = |bytes: &Option<Vec<u8>>| {
+            bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
+        };
+        let document = json(&kept.desired).filter(Value::is_object);
+        if kept.desired.is_some() && document.is_none() {
             note(
                 "twinlet twin: the desired state that the broker keeps is not a JSON object; it is replaced",
             );
@@ -91,78 +98,76 @@ impl Before {
         let reported = json(&kept.reported);
         let applied = reported.as_ref().and_then(|r| r.get("lastDesiredVersion")?.as_u64()).unwrap_or(0);
         let version = document.as_ref().map_or(0, version).max(applied);
-        Ok(Self { document: document.filter(Value::is_object), version })
+        Self { document, version }
+    }
+
+    /// Takes in the next document on the topic.
+    fn hear(&mut self, payload: &[u8]) {
+        let Ok(document) = serde_json::from_slice::<Value>(payload) else { return };
+        if version(&document) > self.version {
+            self.version = version(&document);
+            self.document = Some(document);
+        }
     }
 }
 
-/// Publishes until the broker has ours after all others of this moment. `later` gets what else was heard meanwhile.
+/// Publishes until ours stands. `later` gets what else was heard meanwhile.
 fn publish(
     place: &Place,
     operator: &mut Operator,
     edit: &Edit,
-    before: &Before,
+    mut standing: Standing,
     force: bool,
     later: &mut Vec<Heard>,
 ) -> anyhow::Result<Value> {
-    let (mut base, mut highest) = (before.document.clone(), before.version);
     for _ in 0..ATTEMPTS {
-        let document = edited(place, edit, base.as_ref(), highest, force)?;
+        let document = edited(place, edit, &standing, force)?;
         let bytes = document.to_string().into_bytes();
+        // What was not above the rest from the start was asked for so, and the node has its answer to that.
+        let can_stand = version(&document) > standing.version;
         operator.publish_desired(bytes.clone(), Instant::now() + PATIENCE)?;
-        match echo(operator, &bytes, later)? {
-            Echo::Ours => return Ok(document),
-            Echo::None => {
-                note(
-                    "twinlet twin: the broker has taken it, but does not hand it back; may this user read and write the topic?",
-                );
-                return Ok(document);
-            }
-            Echo::Other(other) => {
-                let told =
-                    format!("another operator has published version {} at the same moment", version(&other));
-                if matches!(edit, Edit::Replace(document) if document.get("$version").is_some()) {
-                    bail!("{told}; look at `twinlet twin get`, and set it again with a higher version");
-                }
-                note(&format!("twinlet twin: {told}; once more, on top of it"));
-                highest = highest.max(version(&other)).max(version(&document));
-                base = Some(other);
-            }
+        if !echo(operator, &bytes, &mut standing, later)? {
+            let why = "the broker has taken it, but does not hand it back; may this user write and read it?";
+            note(&format!("twinlet twin: {why}"));
+            return Ok(document);
         }
+        if !can_stand || standing.document.as_ref() == Some(&document) {
+            return Ok(document);
+        }
+        let told = format!("another operator has published version {} at the same moment", standing.version);
+        if edit.has_version() {
+            bail!("{told}; look at `twinlet twin get`, and set it again with a higher version");
+        }
+        note(&format!("twinlet twin: {told}; once more, on top of it"));
     }
     bail!("others kept publishing at the same moment, {ATTEMPTS} times in a row; try again")
 }
 
 /// The document to publish.
-fn edited(
-    place: &Place,
-    edit: &Edit,
-    base: Option<&Value>,
-    highest: u64,
-    force: bool,
-) -> anyhow::Result<Value> {
-    let mut document = match (edit, base) {
-        (Edit::Replace(document), _) => document.clone(),
+fn edited(place: &Place, edit: &Edit, standing: &Standing, force: bool) -> anyhow::Result<Value> {
+    let (mut document, highest) = match (edit, &standing.document) {
+        (Edit::Replace(document), _) => (document.clone(), standing.version),
         (Edit::Merge(patch), Some(base)) => {
             let mut document = base.clone();
             merge(&mut document, patch);
-            document
+            (document, standing.version)
         }
         (Edit::Merge(_), None) => {
+            let (broker, node) = (place.broker(), &place.node);
             bail!(
-                "{} keeps no desired state of node {}, so there is nothing to patch; use `twin set`",
-                place.broker(),
-                place.node
+                "{broker} keeps no desired state of node {node}, so there is nothing to patch; use `twin set`"
             )
         }
     };
-    let own = matches!(edit, Edit::Replace(document) if document.get("$version").is_some());
-    if !own {
+    let other = || standing.document.as_ref().is_some_and(|stands| *stands != document);
+    let ours = version(&document);
+    if !edit.has_version() {
         set_version(&mut document, highest.saturating_add(1));
-    } else if version(&document) < highest && !force {
-        let ours = version(&document);
-        bail!(
-            "`$version` is {ours}, but {highest} is known already, and a node ignores what is older; nothing was sent (--force sends it)"
+    } else if !force && (ours < highest || (ours == highest && other())) {
+        let why = format!(
+            "`$version` is {ours}, but {highest} is known already, and a node takes only what is newer"
         );
+        bail!("{why}; nothing was sent (--force sends it)");
     }
     refuse(&document, force)?;
     Ok(document)
@@ -180,26 +185,25 @@ fn refuse(document: &Value, force: bool) -> anyhow::Result<()> {
     bail!("not valid, so nothing was sent: {}", found.join("; "))
 }
 
-/// What the broker handed back first.
-enum Echo {
-    Ours,
-    Other(Value),
-    None,
-}
-
-fn echo(operator: &mut Operator, ours: &[u8], later: &mut Vec<Heard>) -> anyhow::Result<Echo> {
+/// Waits until the broker hands our document back, and takes in those that come before it. False where it does not.
+fn echo(
+    operator: &mut Operator,
+    ours: &[u8],
+    standing: &mut Standing,
+    later: &mut Vec<Heard>,
+) -> anyhow::Result<bool> {
     let until = Instant::now() + ECHO;
-    let mut other = None;
     while let Some(heard) = operator.next(Some(until))? {
         if heard.said != Said::Desired {
             later.push(heard);
-        } else if heard.payload == ours {
-            return Ok(other.map_or(Echo::Ours, Echo::Other));
-        } else {
-            other = serde_json::from_slice(&heard.payload).ok().filter(Value::is_object).or(other);
+            continue;
+        }
+        standing.hear(&heard.payload);
+        if heard.payload == ours {
+            return Ok(true);
         }
     }
-    Ok(Echo::None)
+    Ok(false)
 }
 
 fn tell(output: &Output, outcome: &Outcome, wait: u64) -> anyhow::Result<ExitCode> {
@@ -217,4 +221,25 @@ fn tell(output: &Output, outcome: &Outcome, wait: u64) -> anyhow::Result<ExitCod
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_is_the_first_of_each_version() {
+        let mut standing = Standing { document: None, version: 1 };
+        for (payload, version) in [
+            (json!({ "$version": 1, "a": 0 }), 1),
+            (json!({ "$version": 3, "b": 0 }), 3),
+            (json!({ "$version": 3, "c": 0 }), 3),
+            (json!({ "$version": 2, "d": 0 }), 3),
+        ] {
+            standing.hear(payload.to_string().as_bytes());
+            assert_eq!(standing.version, version, "{payload}");
+        }
+        standing.hear(b"not JSON");
+        assert_eq!(standing.document, Some(json!({ "$version": 3, "b": 0 })));
+    }
 }
