@@ -353,7 +353,7 @@ impl Agent {
 }
 
 /// What a function gets that does not say, from the device's configuration.
-fn defaults(config: &Config) -> Defaults {
+pub fn defaults(config: &Config) -> Defaults {
     Defaults {
         instances: Instances {
             min: config.instances.min,

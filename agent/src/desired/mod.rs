@@ -17,7 +17,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde_json::Value;
 
-pub use accepted::{Accepted, Change, Refused};
+pub use accepted::{Accepted, Change, Refused, merge};
 pub use function::{
     Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, WITHHELD, is_absolute,
 };
