@@ -123,7 +123,7 @@ impl Results {
     /// Keeps a result that was promised.
     pub(super) fn end(&self, table: &Table, id: &str, report: Report, now: Instant) {
         let report = bounded(report);
-        let measured = report.measured().to_string();
+        let measured = Value::Object(report.measured()).to_string();
         let output = report.output.as_deref();
         let [pending, measured_key, result_key, output_key] = keys(id);
         let mut changes: Vec<(&[u8], Option<&[u8]>)> = vec![
