@@ -223,12 +223,19 @@ impl Function {
         Ok(())
     }
 
-    /// Starts so many more instances on this thread, which must be a worker's, but no more than there may be, nor past
-    /// the deadline. Returns how many it started; why none more, where that is an error.
-    pub fn prewarm(&self, more: u32, deadline: Instant) -> (u32, Result<(), CallError>) {
+    /// Starts so many more instances on this thread, which must be a worker's, but no more than there may be, only while
+    /// there is room, which is asked before each, and none past the deadline. Returns how many it started; why none
+    /// more, where that is an error.
+    pub fn prewarm(
+        &self,
+        more: u32,
+        deadline: Instant,
+        room: impl Fn() -> bool,
+    ) -> (u32, Result<(), CallError>) {
         let _ticking = self.runtime.running();
         let mut started = 0;
-        while started < more && Instant::now() < deadline && !self.retired.load(Ordering::Acquire) {
+        let may_go_on = || Instant::now() < deadline && !self.retired.load(Ordering::Acquire) && room();
+        while started < more && may_go_on() {
             let Some(counted) = Counted::below(self.spec.instances.max, &self.alive, &self.metrics) else {
                 break;
             };

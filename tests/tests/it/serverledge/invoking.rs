@@ -150,8 +150,8 @@ fn patience_that_ends_in_the_queue_is_429_and_in_time() {
 
 #[test]
 fn what_finds_no_room_is_429_and_all_else_is_served() {
-    let agent = with_one(&guests::dawdles(300, "x"), agent().env("HTTP_QUEUE", 2));
-    let answers = at_once(8, |_| invoke(&agent, &json!({})));
+    let agent = with_one(&guests::dawdles(1_000, "x"), agent().env("HTTP_QUEUE", 2));
+    let answers = at_once(6, |_| invoke(&agent, &json!({})));
     let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert!(!served.is_empty() && !refused.is_empty(), "{answers:?}");
     for answer in &refused {

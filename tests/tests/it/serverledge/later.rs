@@ -1,6 +1,11 @@
 //! Functions are invoked now, and their results asked for later.
 
+use std::panic::catch_unwind;
+use std::thread;
+
 use serde_json::{Value, json};
+use twinlet_tests::http::over_unix;
+use twinlet_tests::wait::Journal;
 use twinlet_tests::{Agent, Response, eventually, guests};
 
 use super::{assert_text, at_once, create, get, invoke, invoke_with, post, with, with_one};
@@ -103,6 +108,41 @@ fn a_power_cut_takes_no_result_and_no_promise() {
 }
 
 #[test]
+fn a_power_cut_amid_many_promises_breaks_none() {
+    let mut agent = with(&guests::answers("done"));
+    let socket = agent.socket();
+    let promises = Journal::default();
+    let body = json!({ "Params": {}, "Async": true }).to_string();
+    let ids: Vec<String> = thread::scope(|scope| {
+        for _ in 0..4 {
+            let (promises, socket, body) = (promises.clone(), &socket, body.as_bytes());
+            scope.spawn(move || {
+                // Until the agent is gone; what it cut off in the middle was not promised.
+                while let Ok(Ok(answer)) = catch_unwind(|| over_unix(socket, "POST", "/invoke/fn", body)) {
+                    if answer.status == 200 {
+                        promises.push(answer.json()["ReqId"].as_str().unwrap().to_owned());
+                    }
+                }
+            });
+        }
+        eventually("some promises", || (promises.mark() >= 100).then_some(()));
+        agent.kill9();
+        promises
+    })
+    .all();
+    let agent = agent.again(|builder| builder);
+    let mut ends = std::collections::BTreeMap::new();
+    for id in &ids {
+        let answer = poll(&agent, id);
+        assert_eq!(answer.status, 200, "{id} was promised: {}", answer.text());
+        *ends.entry(answer.json()["Result"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+    }
+    let known = ["done", "Invocation failed: the agent was restarted before it ended"];
+    assert!(ends.keys().all(|end| known.contains(&end.as_str())), "{ends:?}");
+    assert!(ends.get("done").is_some_and(|done| *done > 50), "{ends:?}");
+}
+
+#[test]
 fn a_result_outlives_its_function_and_an_orderly_restart() {
     let mut agent = with(&guests::answers("done"));
     let id = promised(&invoke(&agent, &json!({ "Async": true })));
@@ -116,8 +156,8 @@ fn a_result_outlives_its_function_and_an_orderly_restart() {
 
 #[test]
 fn what_finds_no_room_is_429_and_every_promise_is_kept() {
-    let agent = with_one(&guests::dawdles(100, "x"), agent().env("HTTP_QUEUE", 4));
-    let answers = at_once(20, |_| invoke(&agent, &json!({ "Async": true })));
+    let agent = with_one(&guests::dawdles(1_000, "x"), agent().env("HTTP_QUEUE", 4));
+    let answers = at_once(8, |_| invoke(&agent, &json!({ "Async": true })));
     let (taken, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert!(!taken.is_empty() && !refused.is_empty(), "{answers:?}");
     for answer in &refused {

@@ -11,6 +11,7 @@ use tar::{Archive, Entry, EntryType};
 
 /// What components begin with: `\0asm`, and the version and layer that tell them from modules.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+const GZIP: &[u8] = &[0x1f, 0x8b];
 /// An archive is made of blocks of so many bytes.
 const BLOCK: usize = 512;
 /// Entries, folders included.
@@ -52,7 +53,11 @@ fn decode(text: &str) -> Result<Vec<u8>, String> {
 fn find(archive: &[u8], max_bytes: u64) -> Result<Range<usize>, String> {
     let mut found = None;
     let mut end = 0;
-    let unread = |error: std::io::Error| format!("is not a TAR archive: {error}");
+    if archive.starts_with(GZIP) {
+        return Err("is a compressed archive, and a plain TAR is wanted".to_owned());
+    }
+    // What exactly could not be read repeats bytes that came.
+    let unread = |_| "is not a TAR archive, or is damaged".to_owned();
     for (count, entry) in Archive::new(archive).entries().map_err(unread)?.enumerate() {
         let entry = entry.map_err(unread)?;
         if count == MAX_ENTRIES {

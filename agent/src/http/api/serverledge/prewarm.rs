@@ -12,9 +12,12 @@ use super::{UNKNOWN, refused};
 use crate::desired::FunctionId;
 use crate::engine::Answerer;
 use crate::pool::CallError;
+use crate::process;
 
 /// Instances that can be asked for at once.
 const MAX_INSTANCES: u64 = 4_096;
+/// Memory that the device keeps, beside what the next instance may come to.
+const RESERVE: u64 = 32 << 20;
 const FAILED: &str = "Prewarming failed";
 
 pub(in crate::http::api) fn prewarm(service: &Service, call: &mut Call) -> Result<Answer, Failure> {
@@ -42,7 +45,13 @@ pub(in crate::http::api) fn prewarm(service: &Service, call: &mut Call) -> Resul
     }
     let deadline = Instant::now() + function.spec.max_execution;
     let on_worker = function.clone();
-    let work = move || on_worker.prewarm(more, deadline);
+    let needed = RESERVE + (u64::from(function.spec.memory_pages) << 16);
+    let room = move || match process::available_bytes() {
+        // It is not known.
+        0 => true,
+        available => available >= needed,
+    };
+    let work = move || on_worker.prewarm(more, deadline, room);
     match service.workers.run(&function.lane, deadline, &|| false, work) {
         None => Ok(refused(503, FAILED, "all workers are busy")),
         Some((0, Err(error))) if !matches!(error, CallError::Exhausted(_)) => Ok(refused(503, FAILED, error)),

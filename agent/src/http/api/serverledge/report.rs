@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use twinlet_host::bindings::twinlet::device::types::Request;
 use twinlet_host::logging::escaped;
 
@@ -123,23 +123,24 @@ impl Report {
     /// All of it in Serverledge's fields; times in seconds.
     pub(super) fn json(&self) -> Value {
         let mut told = self.measured();
-        told["Result"] = self.result.as_str().into();
+        told.insert("Result".to_owned(), self.result.as_str().into());
         if let Some(output) = &self.output {
-            told["Output"] = output.as_str().into();
+            told.insert("Output".to_owned(), output.as_str().into());
         }
-        told
+        Value::Object(told)
     }
 
     /// The same without texts.
-    pub(super) fn measured(&self) -> Value {
-        json!({
-            "Success": self.success,
-            "ResponseTime": self.response.as_secs_f64(),
-            "IsWarmStart": self.warm,
-            "InitTime": self.init.as_secs_f64(),
-            "OffloadLatency": 0,
-            "Duration": self.duration.as_secs_f64(),
-            "SchedAction": "local",
-        })
+    pub(super) fn measured(&self) -> Map<String, Value> {
+        let fields = [
+            ("Success", self.success.into()),
+            ("ResponseTime", self.response.as_secs_f64().into()),
+            ("IsWarmStart", self.warm.into()),
+            ("InitTime", self.init.as_secs_f64().into()),
+            ("OffloadLatency", 0.into()),
+            ("Duration", self.duration.as_secs_f64().into()),
+            ("SchedAction", "local".into()),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

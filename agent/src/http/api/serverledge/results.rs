@@ -5,10 +5,11 @@
 //! `r/` the result and `o/` what was printed, where there is any. What is pending when the agent ends stays so on the
 //! disk, and is told as such afterwards. The index in memory is read from the disk when it is first wanted.
 
-use std::collections::BTreeMap;
+mod index;
+
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
@@ -16,17 +17,10 @@ use serde_json::Value;
 use super::report::Report;
 use crate::desired::FunctionId;
 use crate::store::{StoreError, Table};
+use index::{Index, KEPT, OVERHEAD, State};
 
-/// How long a result is kept after it is there, and after a restart anew: the device's clock may be wrong.
-const KEPT: Duration = Duration::from_secs(30 * 60);
-/// Results at once, pending ones included.
-const MAX_RESULTS: usize = 1_024;
-/// Bytes of all of them, with what pending ones may come to.
-const MAX_BYTES: usize = 8 << 20;
 /// Bytes of the text of one.
 const MAX_RESULT_BYTES: usize = 64 << 10;
-/// Beside its texts.
-const OVERHEAD: usize = 512;
 /// What a result is told of that the agent has not seen the end of.
 const INTERRUPTED: &str = "Invocation failed: the agent was restarted before it ended";
 
@@ -36,29 +30,6 @@ pub struct Results {
     index: Mutex<Option<Index>>,
     /// Invocations that are being accepted.
     pub(super) beginning: AtomicUsize,
-}
-
-/// What is kept, and how much that is.
-#[derive(Default)]
-struct Index {
-    entries: BTreeMap<String, Entry>,
-    bytes: usize,
-}
-
-struct Entry {
-    bytes: usize,
-    state: State,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Pending,
-    /// Until then.
-    Kept(Instant),
-    /// It was pending when the agent ended; told until then.
-    Interrupted(Instant),
-    /// It could not be kept; told until then.
-    Lost(Instant),
 }
 
 /// Why no result is promised.
@@ -123,7 +94,7 @@ impl Results {
     /// Keeps a result that was promised.
     pub(super) fn end(&self, table: &Table, id: &str, report: Report, now: Instant) {
         let report = bounded(report);
-        let measured = report.measured().to_string();
+        let measured = Value::Object(report.measured()).to_string();
         let output = report.output.as_deref();
         let [pending, measured_key, result_key, output_key] = keys(id);
         let mut changes: Vec<(&[u8], Option<&[u8]>)> = vec![
@@ -181,59 +152,6 @@ impl Results {
 
     fn lock(&self) -> MutexGuard<'_, Option<Index>> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Index {
-    fn load(table: &Table, now: Instant) -> Result<Self, StoreError> {
-        let mut index = Self::default();
-        table.lengths(b"", |key, bytes| {
-            let Some((kind, id)) = std::str::from_utf8(key).ok().and_then(|key| key.split_once('/')) else {
-                return;
-            };
-            let until = now + KEPT;
-            let state = if kind == "p" { State::Interrupted(until) } else { State::Kept(until) };
-            let entry = index.entries.entry(id.to_owned()).or_insert(Entry { bytes: OVERHEAD, state });
-            entry.bytes += bytes;
-            index.bytes += bytes;
-        })?;
-        index.bytes += index.entries.len() * OVERHEAD;
-        Ok(index)
-    }
-
-    /// Adds a pending one, where there is room.
-    fn add(&mut self, id: &str, bytes: usize) -> bool {
-        let fits = self.entries.len() < MAX_RESULTS && self.bytes + bytes <= MAX_BYTES;
-        if fits {
-            self.bytes += bytes;
-            self.entries.insert(id.to_owned(), Entry { bytes, state: State::Pending });
-        }
-        fits
-    }
-
-    fn resize(&mut self, id: &str, bytes: usize) -> Option<&mut Entry> {
-        let entry = self.entries.get_mut(id)?;
-        self.bytes = self.bytes.saturating_sub(entry.bytes) + bytes;
-        entry.bytes = bytes;
-        Some(entry)
-    }
-
-    fn remove(&mut self, id: &str) {
-        if let Some(entry) = self.entries.remove(id) {
-            self.bytes = self.bytes.saturating_sub(entry.bytes);
-        }
-    }
-
-    /// Drops those whose time is over, and tells which they were.
-    fn expire(&mut self, now: Instant) -> Vec<String> {
-        let over = |state| match state {
-            State::Pending => false,
-            State::Kept(until) | State::Interrupted(until) | State::Lost(until) => until <= now,
-        };
-        let expired: Vec<String> =
-            self.entries.iter().filter(|(_, entry)| over(entry.state)).map(|(id, _)| id.clone()).collect();
-        expired.iter().for_each(|id| self.remove(id));
-        expired
     }
 }
 

@@ -1,5 +1,7 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::index::{MAX_BYTES, MAX_RESULTS};
 use super::*;
 use crate::store::Store;
 
