@@ -115,6 +115,18 @@ impl Guarded {
     }
 }
 
+/// The database was set aside, and a new one begun: who may come in must not depend on what is lost.
+#[cfg(feature = "public-door")]
+pub(super) fn store_lost(store: &Arc<Store>) {
+    if let Err(error) = Access::store_lost(store) {
+        log::error!("noting that used nonces are lost: {error}");
+    }
+}
+
+/// Nobody signs where there is no public door.
+#[cfg(not(feature = "public-door"))]
+pub(super) fn store_lost(_: &Arc<Store>) {}
+
 /// Opens both doors, or where this build has no public one, the local one and a loopback address.
 pub(super) fn open_doors(
     config: &Config,
@@ -134,7 +146,7 @@ pub(super) fn open_doors(
             .block_on(tokio::net::TcpListener::bind(listen))
             .with_context(|| format!("listening on {listen}"))?;
         let address = listener.local_addr()?;
-        let access = Arc::new(Access::new(guard.rules, store.table("nonces"), metrics.clone()));
+        let access = Arc::new(Access::new(guard.rules, store, metrics.clone()));
         let guarded = Guarded { access: access.clone(), tls: guard.tls.map(Arc::new) };
         let tls = guarded.tls.clone();
         let scheme = if tls.is_some() { "https" } else { "http" };

@@ -99,10 +99,11 @@ impl Agent {
             state.path().display()
         );
         let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
+        let store = Arc::new(store);
         if let Some(aside) = aside {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
+            doors::store_lost(&store);
         }
-        let store = Arc::new(store);
         Self::assemble(config, state, node, store.clone(), guard).inspect_err(|_| {
             // The database is not at fault.
             if let Err(error) = store.started() {

@@ -112,6 +112,25 @@ fn a_signature_is_good_for_once_even_over_a_power_cut() {
 }
 
 #[test]
+fn a_database_that_had_to_be_set_aside_makes_no_signature_good_again() {
+    let mut site = guarded();
+    let request = post();
+    assert_eq!(send(&site, &request), 200);
+    site.agent.kill9();
+    for entry in std::fs::read_dir(site.agent.state_dir().join("db")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::write(path, guests::noise(4096)).unwrap();
+        }
+    }
+    site.agent = site.agent.again(|builder| builder);
+    site.agent.log_line_where("the loss", |line| line.contains("the database could not be opened"));
+    assert_eq!(send(&site, &request), 401);
+    // Who signs after that is let in, as soon as the retained document is applied again.
+    eventually("a new signature to be good", || (send(&site, &post()) == 200).then_some(()));
+}
+
+#[test]
 fn of_many_that_send_the_same_at_once_one_is_answered() {
     let site = guarded();
     for _ in 0..5 {

@@ -24,13 +24,15 @@ use twinlet_host::bucket::Bucket;
 use super::answer::Failure;
 use super::{Body, Incoming};
 use crate::metrics::Metrics;
-use crate::store::Table;
+use crate::store::{Store, StoreError};
 use nonces::{Nonces, NotTaken};
 pub use rules::{KeysFileError, Rules};
 use signature::Signed;
 
 /// Refusals that are logged at once, and then a second.
 const COMPLAINTS: (u32, u32) = (10, 1);
+/// The table of nonces.
+const NONCES: &str = "nonces";
 /// Seconds since 1970 at the start of 2025: a clock before it was never set.
 const NEVER_SET: u64 = 1_735_689_600;
 
@@ -67,10 +69,16 @@ enum Refusal {
 }
 
 impl Access {
-    /// The door's rules; none where no file of keys is set. The table is the nonces'.
-    pub fn new(rules: Option<Rules>, nonces: Table, metrics: Arc<Metrics>) -> Self {
+    /// The door's rules; none where no file of keys is set. Nonces are kept in the store.
+    pub fn new(rules: Option<Rules>, store: &Arc<Store>, metrics: Arc<Metrics>) -> Self {
         let complaints = Mutex::new(Bucket::new(COMPLAINTS.0, COMPLAINTS.1, Instant::now()));
-        Self { rules: ArcSwapOption::from_pointee(rules), nonces: Nonces::new(nonces), metrics, complaints }
+        let nonces = Nonces::new(store.table(NONCES));
+        Self { rules: ArcSwapOption::from_pointee(rules), nonces, metrics, complaints }
+    }
+
+    /// Notes in a new store that the one before it was set aside, and the used nonces with it.
+    pub fn store_lost(store: &Arc<Store>) -> Result<(), StoreError> {
+        Nonces::lost(&store.table(NONCES), Some(now()).filter(|now| *now >= NEVER_SET))
     }
 
     /// Puts new rules in the place of the old, from the next request on.

@@ -5,13 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use super::signature::Signed;
+use super::signature::{Signed, WINDOW};
 use crate::store::{StoreError, Table};
 
 /// Nonces that are kept at once, for all keys; each key has its equal share.
 const CAPACITY: usize = 65_536;
 /// Nonces that go on one occasion, so that no request waits for thousands.
 const GO_AT_ONCE: usize = 256;
+
+/// Whose floor is everyone's.
+const EVERYONE: Key = [0; 8];
+/// The floor of a time that no clock could tell yet.
+const UNKNOWN: u64 = u64::MAX;
 
 /// Stands for an entry that signs.
 type Key = [u8; 8];
@@ -59,6 +64,13 @@ impl Nonces {
         Self { table, used: Mutex::default() }
     }
 
+    /// Notes that nonces may be lost with a database that was set aside: no signature from before this time, in seconds
+    /// since 1970, is good any more, or from before the next signed request where the clock can not tell.
+    pub(super) fn lost(table: &Table, now: Option<u64>) -> Result<(), StoreError> {
+        let floor = now.map_or(UNKNOWN, |now| now.saturating_add(WINDOW));
+        table.commit(&[(&EVERYONE, Some(&floor.to_be_bytes()))])
+    }
+
     /// Makes a nonce used, at this time in seconds since 1970; when this returns it is on the disk. Blocks.
     pub(super) fn take(&self, signed: &Signed, now: u64) -> Result<(), NotTaken> {
         let mut guard = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,8 +78,13 @@ impl Nonces {
             Some(used) => used,
             empty => empty.insert(Used::load(&self.table)?),
         };
+        if used.floor(EVERYONE) == UNKNOWN {
+            // The request's time is near this node's, so that its clock is right by now.
+            Self::lost(&self.table, Some(now))?;
+            used.floors.insert(EVERYONE, now.saturating_add(WINDOW));
+        }
         let mark = (signed.key, signed.nonce);
-        let floor = used.floors.get(&signed.key).copied().unwrap_or_default();
+        let floor = used.floor(signed.key).max(used.floor(EVERYONE));
         if used.marks.contains(&mark) || signed.until <= floor {
             return Err(NotTaken::Used);
         }
@@ -105,6 +122,10 @@ impl Used {
         Ok(used)
     }
 
+    fn floor(&self, key: Key) -> u64 {
+        self.floors.get(&key).copied().unwrap_or_default()
+    }
+
     fn insert(&mut self, end: u64, mark: Mark) {
         self.marks.insert(mark);
         self.by_end.insert((end, mark));
@@ -125,8 +146,7 @@ impl Used {
     fn floors_after(&self, gone: &[(u64, Mark)]) -> BTreeMap<Key, u64> {
         let mut floors = BTreeMap::new();
         for (end, (key, _)) in gone {
-            let floor: &mut u64 =
-                floors.entry(*key).or_insert_with(|| self.floors.get(key).copied().unwrap_or_default());
+            let floor: &mut u64 = floors.entry(*key).or_insert_with(|| self.floor(*key));
             *floor = (*floor).max(*end);
         }
         floors
@@ -169,7 +189,10 @@ mod tests {
     use crate::store::Store;
 
     fn nonces(dir: &Path) -> Nonces {
-        Nonces::new(Arc::new(Store::open(dir).unwrap().0).table("nonces"))
+        let (store, aside) = Store::open(dir).unwrap();
+        store.started().unwrap();
+        assert_eq!(aside, None);
+        Nonces::new(Arc::new(store).table("nonces"))
     }
 
     fn signed(key: u8, nonce: u64, until: u64, signers: usize) -> Signed {
@@ -206,6 +229,29 @@ mod tests {
         assert!(matches!(second.take(&signed(1, 1, 1_300, 1), 1_000), Err(NotTaken::Used)));
         second.take(&signed(2, 1, 1_300, 1), 1_000).unwrap();
         second.take(&signed(1, 3, 1_301, 1), 1_001).unwrap();
+    }
+
+    #[test]
+    fn where_nonces_were_lost_nothing_from_before_is_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = nonces(dir.path());
+        Nonces::lost(&first.table, Some(1_000)).unwrap();
+        assert!(matches!(first.take(&signed(1, 1, 1_000 + WINDOW, 1), 1_010), Err(NotTaken::Used)));
+        first.take(&signed(1, 1, 1_001 + WINDOW, 1), 1_010).unwrap();
+        drop(first);
+        let second = nonces(dir.path());
+        assert!(matches!(second.take(&signed(2, 2, 1_000 + WINDOW, 1), 1_010), Err(NotTaken::Used)));
+        // No clock could tell when that was: it was before the first that came with one.
+        Nonces::lost(&second.table, None).unwrap();
+        drop(second);
+        let third = nonces(dir.path());
+        assert!(matches!(third.take(&signed(2, 3, 2_000 + WINDOW, 1), 2_000), Err(NotTaken::Used)));
+        third.take(&signed(2, 3, 2_001 + WINDOW, 1), 2_000).unwrap();
+        drop(third);
+        assert!(matches!(
+            nonces(dir.path()).take(&signed(2, 4, 2_000 + WINDOW, 1), 2_001),
+            Err(NotTaken::Used)
+        ));
     }
 
     #[test]
