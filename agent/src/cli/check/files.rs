@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -46,7 +46,7 @@ pub(super) fn check(given: &Given) -> Vec<Finding> {
 }
 
 /// Whether certificates and key can be read and belong together.
-fn server_certificate(cert: &PathBuf, key: &PathBuf) -> Result<String, String> {
+fn server_certificate(cert: &Path, key: &Path) -> Result<String, String> {
     let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(cert)?)
         .collect::<Result<_, _>>()
