@@ -162,6 +162,11 @@ impl Board {
         });
     }
 
+    /// Wakes whoever follows, since what serves has changed: they may look at that as well.
+    pub fn served(&self) {
+        self.status.send_modify(|_| {});
+    }
+
     /// Forgets all functions but these; returns the others.
     pub fn keep_only(&self, known: impl Fn(&FunctionId) -> bool) -> Vec<FunctionId> {
         let mut gone = Vec::new();

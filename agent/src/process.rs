@@ -1,4 +1,4 @@
-//! This process, as the kernel sees it: memory and processor time, from `/proc/self`.
+//! This process and the machine that it runs on, as the kernel sees them: memory and processor time, from `/proc`.
 
 use std::fs;
 use std::time::Instant;
@@ -10,6 +10,21 @@ pub fn resident_bytes() -> u64 {
     pages.saturating_mul(system_value(libc::_SC_PAGESIZE))
 }
 
+/// Memory that new work could have, in bytes; 0 where it is not known.
+pub fn available_bytes() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
+    let kibibytes: u64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    kibibytes.saturating_mul(1_024)
+}
+
+/// Tasks that ran or waited to, on average over the last 1, 5 and 15 minutes; zeros where it is not known.
+pub fn load_average() -> [f64; 3] {
+    let line = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut numbers = line.split_whitespace().map(|n| n.parse().unwrap_or(0.0));
+    std::array::from_fn(|_| numbers.next().unwrap_or(0.0))
+}
+
 /// Gives memory that was freed back to the system; glibc keeps much of it for later. May take some milliseconds.
 pub fn give_memory_back() {
     #[cfg(target_env = "gnu")]
@@ -18,6 +33,46 @@ pub fn give_memory_back() {
     #[cfg(not(target_env = "gnu"))]
     let given = false;
     log::debug!("memory was {}given back", if given { "" } else { "not " });
+}
+
+/// Has glibc give large buffers back as soon as they are freed. It learns otherwise from the first that is freed, and
+/// then keeps tens of megabytes for each thread.
+pub fn keep_no_large_buffers() {
+    /// What glibc begins with; set by hand, it stays.
+    const LARGE: libc::c_int = 128 << 10;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's, and may be called at any time.
+    let set = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) } == 1;
+    #[cfg(not(target_env = "gnu"))]
+    let set = LARGE > 0;
+    if !set {
+        log::debug!("the allocator takes no limit of what it keeps");
+    }
+}
+
+/// How many files and sockets this process may have open.
+pub fn file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: it fills in the structure, and touches nothing else.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    if told { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { usize::MAX }
+}
+
+/// Raises that limit as far as it may be raised; where many connections are allowed, the usual 1024 is little.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both read or fill in the structure, and touch nothing else.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    log::debug!(
+        "the limit of open files was {}raised to {}",
+        if raised { "" } else { "not " },
+        limit.rlim_max
+    );
 }
 
 /// Tells how much of a processor was used since it was last asked.
@@ -65,6 +120,12 @@ fn system_value(name: libc::c_int) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_has_memory_and_a_load() {
+        assert!(available_bytes() > 1 << 20);
+        assert!(load_average().iter().all(|load| (0.0..10_000.0).contains(load)));
+    }
 
     #[test]
     fn a_running_test_takes_memory_and_time() {

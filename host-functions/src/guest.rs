@@ -15,6 +15,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use crate::http_client::Gate;
 use crate::limits::Limits;
 use crate::logging::GuestLog;
+use crate::printed::Printed;
 use crate::rates::Rates;
 use crate::wasi_http::HttpState;
 use crate::{KeyValue, Messages, MetricSink, ReportSink, TelemetrySink};
@@ -88,6 +89,8 @@ pub struct Guest {
     deadline: Instant,
     table: ResourceTable,
     wasi: Option<WasiCtx>,
+    /// What it prints, once someone asked for it or it has streams to print to.
+    printed: Option<Printed>,
     http: Option<Box<HttpState>>,
 }
 
@@ -97,7 +100,17 @@ impl Guest {
         let mut table = ResourceTable::new();
         table.set_max_capacity(crate::limits::MAX_RESOURCES);
         let limits = Limits::new(environment.max_memory_bytes);
-        Self { environment, limits, in_event: false, depth: 0, deadline, table, wasi: None, http: None }
+        Self {
+            environment,
+            limits,
+            in_event: false,
+            depth: 0,
+            deadline,
+            table,
+            wasi: None,
+            printed: None,
+            http: None,
+        }
     }
 
     /// Sets until when the next call may run; host calls wait no longer than that.
@@ -108,6 +121,16 @@ impl Guest {
     /// Says that the calls to come are an actor's events, and how many calls from guest to guest lie below them.
     pub fn set_event(&mut self, depth: u32) {
         (self.in_event, self.depth) = (true, depth);
+    }
+
+    /// Collects what it prints from now on.
+    pub fn begin_printing(&mut self) {
+        self.printed.get_or_insert_default().begin();
+    }
+
+    /// What it has printed since then, at most [`crate::printed::MAX_BYTES`] of it; nothing more is collected.
+    pub fn printed(&mut self) -> String {
+        self.printed.as_ref().map_or_else(String::new, Printed::end)
     }
 
     /// Whether what earlier calls have left behind takes so many of the resources that the next call may want for them.
@@ -173,10 +196,12 @@ impl Guest {
     /// Most guests never touch WASI, and its context costs system calls: it is made on first use.
     fn wasi(&mut self) -> &mut WasiCtx {
         let environment = &self.environment;
+        let printed = &mut self.printed;
         self.wasi.get_or_insert_with(|| {
+            let printed = printed.get_or_insert_default();
             let mut builder = WasiCtxBuilder::new();
-            builder.stdout(environment.log.stream(log::Level::Info));
-            builder.stderr(environment.log.stream(log::Level::Warn));
+            builder.stdout(environment.log.stream(log::Level::Info, printed.clone()));
+            builder.stderr(environment.log.stream(log::Level::Warn, printed.clone()));
             builder.arg(&environment.function_id);
             builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
             builder.max_random_size(crate::limits::MAX_RANDOM_BYTES);

@@ -13,6 +13,7 @@
 //! | `twinlet:device/twin` | [`twin`]: reads the config, hands reported values to a [`ReportSink`] |
 //! | `twinlet:device/clock` | [`clock`]: the wall clock and how far to trust it |
 //! | `wasi:logging/logging`, stdio of `wasi:cli` | [`logging`]: escaped, cut and rate-limited lines in the agent's log |
+//! | what stdio prints during one call | [`printed`]: for the caller who asks for it |
 //! | `wasi:config/store` | `config`: the function's config, key by key |
 //! | `wasi:keyvalue/store` | [`keyvalue`]: hands values to a [`KeyValue`] |
 //! | `wasi:http` | [`wasi_http`]: requests in and out with streamed bodies, the latter by the gate of [`http_client`] |
@@ -44,6 +45,7 @@ pub mod logging;
 pub mod messaging;
 pub mod metrics;
 pub mod poll;
+pub mod printed;
 pub mod rates;
 pub mod streams;
 pub mod telemetry;

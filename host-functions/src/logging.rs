@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use crate::Guest;
 use crate::bindings::wasi::logging::logging::{Host, Level};
 use crate::bucket::Bucket;
+use crate::printed::Printed;
 
 /// Bytes of one message; the rest is cut.
 const MAX_LINE_BYTES: usize = 4_096;
@@ -65,8 +66,9 @@ impl GuestLog {
     }
 
     /// A stream whose lines become messages of this level.
-    pub(crate) fn stream(self: &Arc<Self>, level: log::Level) -> GuestStream {
-        GuestStream { log: self.clone(), level }
+    /// Whatever is written to it is `printed` as well.
+    pub(crate) fn stream(self: &Arc<Self>, level: log::Level, printed: Printed) -> GuestStream {
+        GuestStream { log: self.clone(), level, printed }
     }
 }
 
@@ -108,6 +110,7 @@ pub fn escaped(text: &str) -> String {
 pub(crate) struct GuestStream {
     log: Arc<GuestLog>,
     level: log::Level,
+    printed: Printed,
 }
 
 impl IsTerminal for GuestStream {
@@ -130,7 +133,7 @@ impl StdoutStream for GuestStream {
 
 impl GuestStream {
     fn lines(&self) -> Lines {
-        Lines { log: self.log.clone(), level: self.level, partial: Vec::new() }
+        Lines { log: self.log.clone(), level: self.level, printed: self.printed.clone(), partial: Vec::new() }
     }
 }
 
@@ -138,11 +141,13 @@ impl GuestStream {
 struct Lines {
     log: Arc<GuestLog>,
     level: log::Level,
+    printed: Printed,
     partial: Vec<u8>,
 }
 
 impl Lines {
     fn take(&mut self, bytes: &[u8]) {
+        self.printed.take(bytes);
         for &byte in bytes {
             if byte == b'\n' {
                 self.emit();
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_not_kept() {
-        let mut lines = GuestLog::new("function").stream(log::Level::Info).lines();
+        let mut lines = GuestLog::new("function").stream(log::Level::Info, Printed::default()).lines();
         for _ in 0..100 {
             OutputStream::write(&mut lines, vec![b'x'; WRITE_BYTES].into()).unwrap();
         }

@@ -12,7 +12,7 @@ use super::mailbox::{Content, Event, Mailbox};
 use crate::backoff;
 use crate::desired::{FunctionId, StatePolicy};
 use crate::metrics::Outcome;
-use crate::pool::{CallError, Called, Function, Instance};
+use crate::pool::{CallError, Called, Function, Instance, Trace};
 use crate::workers::Lane;
 
 /// A crash after so long without one counts as the first.
@@ -144,12 +144,21 @@ impl Actor {
         house: &House,
         (src, message): (&InstanceId, &[u8]),
         (mark, depth, deadline): (u64, u32, Instant),
+        mut trace: Option<&mut Trace>,
     ) -> Result<CallRet, CallError> {
         let mut turn = self.turn();
+        if let Some(trace) = &mut trace {
+            trace.warm = turn.instance.is_some() && self.wants_nothing();
+        }
         // Of all that is taken in this turn: it lies on the caller's stack.
         turn.depth = depth;
         loop {
-            if !self.is_ready(house, &mut turn) {
+            let began = Instant::now();
+            let is_ready = self.is_ready(house, &mut turn);
+            if let Some(trace) = trace.as_mut().filter(|trace| !trace.warm) {
+                trace.init += began.elapsed();
+            }
+            if !is_ready {
                 return Err(CallError::Exhausted("the actor has crashed and starts again later".into()));
             }
             let function = turn.function.clone().ok_or_else(stopped)?;
@@ -161,7 +170,11 @@ impl Actor {
         }
         let function = turn.function.clone().ok_or_else(stopped)?;
         let began = Instant::now();
-        let answer = self.event(&mut turn, &function, |instance| instance.call(src, message));
+        let call = |instance: &mut Instance| instance.call(src, message);
+        let answer = self.event(&mut turn, &function, |instance| match trace {
+            Some(trace) => trace.around(instance, call),
+            None => call(instance),
+        });
         if depth > 0 {
             // A request is counted by the door's side.
             function.metrics.invoked(outcome(&answer), began.elapsed());

@@ -39,7 +39,7 @@ use crate::board::Board;
 use crate::config::NodeId;
 use crate::desired::FunctionId;
 use crate::metrics::Metrics;
-use crate::pool::{CallError, Function};
+use crate::pool::{CallError, Function, Trace};
 use crate::store::{Store, StoreError};
 use crate::thread::Thread;
 use crate::workers::{Lane, MAX_DEPTH, Turn, Workers};
@@ -148,9 +148,15 @@ impl Actors {
     }
 
     /// Brings an actor the body of a request, on a worker that holds its lane.
-    pub fn request(&self, to: &Found, body: &[u8], deadline: Instant) -> Result<CallRet, CallError> {
+    pub fn request(
+        &self,
+        to: &Found,
+        body: &[u8],
+        deadline: Instant,
+        trace: Option<&mut Trace>,
+    ) -> Result<CallRet, CallError> {
         let mark = to.0.mailbox().mark();
-        to.0.call(&self.house, (&self.house.src(""), body), (mark, 0, deadline))
+        to.0.call(&self.house, (&self.house.src(""), body), (mark, 0, deadline), trace)
     }
 
     /// Timers that are to come.
@@ -321,7 +327,7 @@ impl Actors {
         let mark = actor.mailbox().mark();
         let _visit = house.workers.visit(&actor.lane, deadline).ok_or("it was busy until the deadline")?;
         let src = house.src(&from.function_id);
-        let answer = actor.call(house, (&src, message), (mark, from.depth + 1, deadline));
+        let answer = actor.call(house, (&src, message), (mark, from.depth + 1, deadline), None);
         let answer = answer.map_err(|error| error.to_string())?;
         if Instant::now() >= deadline {
             return Err("it answered after the caller's deadline".into());

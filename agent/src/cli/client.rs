@@ -18,7 +18,9 @@ use ureq::{Agent, Error, Timeout, http};
 use super::socket;
 
 /// How long the agent has for what it can answer at once.
-pub(super) const SOON: Duration = Duration::from_secs(15);
+pub(super) const SOON: Duration = Duration::from_secs(10);
+/// How long it has for what must be on the disk first.
+pub(super) const DURABLE: Duration = Duration::from_secs(65);
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
@@ -262,6 +264,16 @@ mod tests {
     #[test]
     fn what_stands_in_a_query_is_encoded() {
         assert_eq!(encoded("/a b/{id}?x=ü&+"), "%2Fa%20b%2F%7Bid%7D%3Fx%3D%C3%BC%26%2B");
+    }
+
+    #[test]
+    fn whoever_may_not_open_the_socket_is_told_who_may() {
+        let client = Client::at("/run/twinlet/twinlet.sock".into());
+        let told = client.told(io::Error::from(io::ErrorKind::PermissionDenied).into(), SOON).to_string();
+        assert!(
+            told.starts_with("you may not open /run/twinlet/twinlet.sock") && told.contains("sudo"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use super::client::{Client, SOON, encoded};
+use super::client::{Client, DURABLE, encoded};
 use super::output::{Output, json_flag};
 use super::socket::with_agent;
 use super::why::{function, function_of};
@@ -27,7 +27,7 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (output, client) = (Output::of(matches), Client::of(matches)?);
     let function = function_of(matches);
     let path = format!("/twinlet/functions/{}", encoded(function));
-    let answer = client.call("DELETE", &path, None, SOON)?.done_with(function)?.json()?;
+    let answer = client.call("DELETE", &path, None, DURABLE)?.done_with(function)?.json()?;
     if output.json {
         output.json(&answer)?;
     } else {

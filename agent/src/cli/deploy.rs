@@ -28,7 +28,7 @@ const MAX_ID: usize = 64;
 const EXAMPLES: &str = "\
 Examples:
   twinlet deploy hello.wasm --route '/hello/*'
-  twinlet deploy target/hello.wasm --route /hello --watch
+  twinlet deploy hello.wasm --route /hello --watch
   twinlet deploy hello.wasm --name greeter --config '{\"greeting\": \"Moin\"}' --memory-pages 64
   twinlet deploy hello.wasm --http 'https://api.example.com/*' --telemetry
 

@@ -9,7 +9,7 @@ use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
-use super::client::{Client, SOON, encoded};
+use super::client::{Client, DURABLE, SOON, encoded};
 use super::output::{Output, Progress, json_flag, note};
 use super::socket::with_agent;
 use super::why::{function, function_of};
@@ -71,7 +71,11 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let function = function_of(matches);
     let path = format!("/invoke/{}", encoded(function));
-    let within = deadline.map_or(AT_MOST, |deadline| deadline + BESIDE);
+    let within = match deadline {
+        _ if is_async => DURABLE,
+        None => AT_MOST,
+        Some(deadline) => deadline + BESIDE,
+    };
     let body = body.to_string();
     let reply = client.call("POST", &path, Some(("application/json", body.as_bytes())), within)?;
     let answer = reply.done_with(function)?.json()?;

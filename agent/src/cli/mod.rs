@@ -17,6 +17,7 @@
 //!
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
+mod api_key;
 mod check;
 mod client;
 mod config;
@@ -90,6 +91,7 @@ const COMMANDS: &[Entry] = &[
     Entry { group: Group::Modules, command: inspect::command, run: inspect::run },
     Entry { group: Group::Broker, command: twin::command, run: twin::run },
     Entry { group: Group::Program, command: config::command, run: config::run },
+    Entry { group: Group::Program, command: api_key::command, run: api_key::run },
     Entry { group: Group::Program, command: version::command, run: version::run },
 ];
 

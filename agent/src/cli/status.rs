@@ -9,7 +9,7 @@ use super::client::Client;
 use super::output::{Output, Span, Style, json_flag, span};
 use super::socket::with_agent;
 use super::table::{Align, Table};
-use super::words::{bytes, list, number, span_of, text};
+use super::words::{bytes, lasting, list, number, text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +41,7 @@ fn page(output: &Output, status: &Value) -> anyhow::Result<()> {
     let mut table = Table::new(&[("", Align::Left), ("", Align::Left)]).whole();
     let mut row = |name: &str, value: Span| table.row(vec![span(Style::Bold, name), value]);
     row("Node", format!("{} in {}", text(status, "/node_id"), text(status, "/pop_id")).into());
-    let up = span_of(number(status, "/uptime_secs"));
+    let up = lasting(number(status, "/uptime_secs"));
     row("Agent", format!("twinlet {}, up {up}", text(status, "/version")).into());
     row("Broker", broker(status));
     row("Desired", desired(status));
@@ -98,7 +98,7 @@ fn not_running(output: &Output, functions: &Value) -> anyhow::Result<()> {
         let next = function.pointer("/next_try_secs").and_then(Value::as_u64);
         let error = text(function, "/last_error");
         let reason = match next {
-            Some(secs) if !error.is_empty() => format!("{error}; next try in {}", span_of(secs)),
+            Some(secs) if !error.is_empty() => format!("{error}; next try in {}", lasting(secs)),
             _ => error.to_owned(),
         };
         let phase = text(function, "/phase");

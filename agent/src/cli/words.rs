@@ -29,8 +29,8 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A time span, in its two largest units.
-pub(super) fn span_of(secs: u64) -> String {
+/// How long something lasts, in its two largest units.
+pub(super) fn lasting(secs: u64) -> String {
     let (days, hours, mins) = (secs / 86_400, secs / 3_600 % 24, secs / 60 % 60);
     match (days, hours, mins) {
         (0, 0, 0) => format!("{secs} s"),
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!([bytes(0), bytes(1_023), bytes(1_536)], ["0 bytes", "1023 bytes", "1.5 KB"]);
         assert_eq!([bytes(10 << 20), bytes(u64::MAX)], ["10.0 MB", "17179869183.9 GB"]);
         assert_eq!(
-            [span_of(59), span_of(61), span_of(7_260), span_of(90_000)],
+            [lasting(59), lasting(61), lasting(7_260), lasting(90_000)],
             ["59 s", "1 min 1 s", "2 h 1 min", "1 d 1 h"]
         );
     }

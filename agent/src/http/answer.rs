@@ -105,10 +105,10 @@ pub(super) enum Failure {
     Timeout,
 }
 
-impl From<&CallError> for Failure {
-    fn from(error: &CallError) -> Self {
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
         match error {
-            CallError::Timeout(_) => Self::Timeout,
+            CallError::Timeout(_) | CallError::Late(_) => Self::Timeout,
             CallError::Exhausted(_) => Self::Busy("no room for another instance"),
             CallError::Start(_) | CallError::Trap(_) | CallError::Guest(_) => Self::Execution,
         }

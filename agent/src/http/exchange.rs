@@ -9,12 +9,13 @@ use twinlet_host::messaging::CallRet;
 use super::answer::{Answer, Failure};
 use super::body::Outgoing;
 use super::proxy::{self, Shared};
+use super::withheld::withhold;
 use super::{Incoming, Reply, Service, to_guest};
 use crate::actors::{Actors, Found};
 use crate::desired::AttachPoint;
 use crate::engine::Answerer;
 use crate::metrics::Outcome;
-use crate::pool::{CallError, Function};
+use crate::pool::{CallError, Function, Trace};
 use crate::serving::Snapshot;
 use crate::workers::{Lane, Turn};
 
@@ -144,19 +145,38 @@ impl Exchange<'_> {
         &self,
         turn: Turn,
         target: &Target,
-        incoming: Incoming,
+        mut incoming: Incoming,
         reply: &Shared,
     ) -> Result<Option<Answer>, Failure> {
         let id = incoming.request_id.clone();
+        withhold(&mut incoming.headers, &target.function.spec.permissions);
         if target.function.exports().answerer() == Answerer::WasiHttp {
             let request = proxy::request_of(incoming)?;
-            return self.counted(turn, &target.function, &id, || {
-                self.stream(&target.function, request, reply).map(|()| None)
-            });
+            let answered =
+                self.counted(turn, &target.function, &id, || self.stream(&target.function, request, reply));
+            return Ok(answered.map(|()| None)?);
         }
         let mut request = to_guest(incoming)?;
         request.params.clone_from(&target.params);
-        self.counted(turn, &target.function, &id, || self.invoke(target, &request).map(Some))
+        Ok(self.counted(turn, &target.function, &id, || self.invoke(target, &request, None).map(Some))?)
+    }
+
+    /// Has the target answer a request of the agent's own, whole and measured, past all middleware.
+    pub(super) fn traced(
+        &self,
+        turn: Turn,
+        target: &Target,
+        request: &Request,
+        trace: &mut Trace,
+    ) -> Result<Answer, CallError> {
+        let function = &target.function;
+        self.counted(turn, function, &request.request_id, || {
+            if function.exports().answerer() != Answerer::WasiHttp {
+                return self.invoke(target, request, Some(trace));
+            }
+            let unfit = |_| CallError::Guest("the request can not be passed on".into());
+            self.collect(function, proxy::request_from(request).map_err(unfit)?, Some(trace))
+        })
     }
 
     /// Has the target answer what middleware has seen, and perhaps will.
@@ -168,34 +188,37 @@ impl Exchange<'_> {
     ) -> Result<Option<Answer>, Failure> {
         let function = &target.function;
         request.params.clone_from(&target.params);
+        // Nobody behind it sees the request any more.
+        withhold(&mut request.headers, &function.spec.permissions);
         if !self.service.workers.go_over(target.lane(), self.deadline) {
             let busy = || Err(CallError::Exhausted("all its instances are busy".into()));
-            return self.counted(Turn::Run, function, &request.request_id, busy);
+            return Ok(self.counted(Turn::Run, function, &request.request_id, busy)?);
         }
         if function.exports().answerer() != Answerer::WasiHttp {
-            return self.counted(Turn::Run, function, &request.request_id, || {
-                self.invoke(target, request).map(Some)
-            });
+            return Ok(self.counted(Turn::Run, function, &request.request_id, || {
+                self.invoke(target, request, None).map(Some)
+            })?);
         }
         let for_proxy = proxy::request_from(request)?;
         let nobody_after = self.links(AttachPoint::Response, &request.path).is_empty();
-        self.counted(Turn::Run, function, &request.request_id, || match nobody_after {
+        Ok(self.counted(Turn::Run, function, &request.request_id, || match nobody_after {
             true => self.stream(function, for_proxy, reply).map(|()| None),
-            false => self.collect(function, for_proxy).map(Some),
-        })
+            false => self.collect(function, for_proxy, None).map(Some),
+        })?)
     }
 
     /// Runs an invocation where its time has come, and counts how it ended.
-    fn counted(
+    fn counted<T>(
         &self,
         turn: Turn,
         function: &Function,
         request_id: &str,
-        invoke: impl FnOnce() -> Result<Option<Answer>, CallError>,
-    ) -> Result<Option<Answer>, Failure> {
+        invoke: impl FnOnce() -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let max_execution = function.spec.max_execution;
         let result = match turn {
             Turn::Run => invoke(),
-            Turn::Expired => Err(CallError::Timeout(function.spec.max_execution)),
+            Turn::Expired => Err(CallError::Timeout(max_execution)),
             Turn::Refused => Err(CallError::Exhausted("the queue is full".into())),
         };
         match result {
@@ -204,19 +227,30 @@ impl Exchange<'_> {
                 Ok(answer)
             }
             Err(error) => {
+                let given = self.deadline.saturating_duration_since(self.began);
+                let error = match error {
+                    // Not by its own fault.
+                    CallError::Timeout(_) if given < max_execution => CallError::Late(given),
+                    other => other,
+                };
                 self.note(function, &error, request_id);
-                Err(Failure::from(&error))
+                Err(error)
             }
         }
     }
 
     /// What a function that takes whole requests answers.
-    fn invoke(&self, target: &Target, request: &Request) -> Result<Answer, CallError> {
+    fn invoke(
+        &self,
+        target: &Target,
+        request: &Request,
+        trace: Option<&mut Trace>,
+    ) -> Result<Answer, CallError> {
         let Some(actor) = &target.actor else {
-            let response = target.function.handle(request, self.deadline)?;
+            let response = target.function.handle(request, self.deadline, trace)?;
             return Answer::from_guest(response).map_err(CallError::Guest);
         };
-        let answer = self.service.actors.request(actor, &request.body, self.deadline)?;
+        let answer = self.service.actors.request(actor, &request.body, self.deadline, trace)?;
         // What it has begun it ends, but the client has waited for long enough.
         if Instant::now() >= self.deadline {
             return Err(CallError::Timeout(target.function.spec.max_execution));
@@ -231,12 +265,12 @@ impl Exchange<'_> {
     /// Counts, shows and logs an invocation that failed.
     fn note(&self, function: &Function, error: &CallError, request_id: &str) {
         let outcome = match error {
-            CallError::Timeout(_) => Outcome::Timeout,
+            CallError::Timeout(_) | CallError::Late(_) => Outcome::Timeout,
             CallError::Exhausted(_) => Outcome::Rejected,
             _ => Outcome::Error,
         };
         function.metrics.invoked(outcome, self.began.elapsed());
-        if outcome != Outcome::Rejected {
+        if outcome != Outcome::Rejected && !matches!(error, CallError::Late(_)) {
             self.service.board.invocation_failed(&function.id, &error.to_string());
         }
         let level = if function.may_complain() { log::Level::Warn } else { log::Level::Debug };

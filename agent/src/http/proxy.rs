@@ -12,7 +12,7 @@ use super::answer::{Answer, Failure};
 use super::body::{Body, Outgoing, Streamed};
 use super::exchange::Exchange;
 use super::{Incoming, MAX_WHOLE_BYTES, Reply, drop_hop_by_hop};
-use crate::pool::{CallError, Function};
+use crate::pool::{CallError, Function, Trace};
 
 /// After the guest has ended, how long until the last of its body has been put together.
 const COLLECTED: Duration = Duration::from_secs(5);
@@ -51,10 +51,11 @@ impl Exchange<'_> {
     ) -> Result<(), CallError> {
         let problem = Arc::new(Mutex::new(None));
         let (of_guest, reply) = (problem.clone(), reply.clone());
-        let answered = function.serve(request, self.deadline, move |response| match head(response) {
-            Ok((answer, body)) => reply.send(Outgoing::Streamed(answer, body)),
-            Err(error) => *of_guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
-        })?;
+        let answered =
+            function.serve(request, self.deadline, None, move |response| match head(response) {
+                Ok((answer, body)) => reply.send(Outgoing::Streamed(answer, body)),
+                Err(error) => *of_guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+            })?;
         let problem = problem.lock().unwrap_or_else(PoisonError::into_inner).take();
         match problem {
             Some(error) => Err(error),
@@ -68,6 +69,7 @@ impl Exchange<'_> {
         &self,
         function: &Function,
         request: http::Request<Streamed>,
+        trace: Option<&mut Trace>,
     ) -> Result<Answer, CallError> {
         let (sender, collected) = mpsc::sync_channel(1);
         let runtime = Handle::current();
@@ -87,7 +89,7 @@ impl Exchange<'_> {
                 }
             }
         };
-        let answered = function.serve(request, self.deadline, on_response)?;
+        let answered = function.serve(request, self.deadline, trace, on_response)?;
         match collected.recv_timeout(COLLECTED) {
             Ok(answer) => answer,
             Err(_) if answered => Err(CallError::Guest("its response did not end".into())),

@@ -34,6 +34,14 @@ impl Counted {
         metrics.instances.inc();
         Self { alive: alive.clone(), metrics: metrics.clone() }
     }
+
+    /// The same, unless `most` are there already.
+    pub(super) fn below(most: u32, alive: &Arc<AtomicU32>, metrics: &FunctionMetrics) -> Option<Self> {
+        let one_more = |alive| (alive < most).then_some(alive + 1);
+        alive.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        metrics.instances.inc();
+        Some(Self { alive: alive.clone(), metrics: metrics.clone() })
+    }
 }
 
 impl Drop for Counted {
@@ -69,6 +77,15 @@ impl Instance {
     /// Whether it holds on to so much that another call is not to be expected of it.
     pub(super) fn is_worn(&mut self) -> bool {
         self.store.data_mut().is_worn()
+    }
+
+    pub(super) fn begin_printing(&mut self) {
+        self.store.data_mut().begin_printing();
+    }
+
+    /// What it has printed since then.
+    pub(super) fn printed(&mut self) -> String {
+        self.store.data_mut().printed()
     }
 
     pub(super) fn handle(&mut self, request: &Request) -> wasmtime::Result<Result<Response, String>> {

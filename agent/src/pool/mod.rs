@@ -5,6 +5,7 @@
 //! last call that holds it.
 
 mod instance;
+mod trace;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use wasmtime::Trap;
 pub use instance::Instance;
 pub use on_error::Failure;
 pub use on_request::Action;
+pub use trace::Trace;
 
 use crate::desired::{FunctionId, FunctionSpec, Isolation};
 use crate::engine::{Exports, Linked, Runtime};
@@ -36,6 +38,9 @@ pub enum CallError {
     /// Its deadline passed.
     #[error("it did not end within its {} ms (max_execution_ms)", .0.as_millis())]
     Timeout(Duration),
+    /// The time that its caller gave it passed, which was less than it has.
+    #[error("it did not end within the {} ms that were asked for", .0.as_millis())]
+    Late(Duration),
     /// No instance could be started.
     #[error("it does not start: {0}")]
     Start(String),
@@ -103,8 +108,13 @@ impl Function {
     }
 
     /// Has its http-handler answer a request, on this thread, which must be a worker's.
-    pub fn handle(&self, request: &Request, deadline: Instant) -> Result<Response, CallError> {
-        let answer = self.invoke(deadline, |instance| instance.handle(request))?;
+    pub fn handle(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        trace: Option<&mut Trace>,
+    ) -> Result<Response, CallError> {
+        let answer = self.invoke(deadline, trace, |instance| instance.handle(request))?;
         answer.map_err(|text| CallError::Guest(escaped(&text)))
     }
 
@@ -115,33 +125,54 @@ impl Function {
         &self,
         request: http::Request<Streamed>,
         deadline: Instant,
+        trace: Option<&mut Trace>,
         on_response: impl FnOnce(Result<http::Response<HyperOutgoingBody>, ErrorCode>) + Send + Sync + 'static,
     ) -> Result<bool, CallError> {
-        self.invoke(deadline, |instance| instance.serve(request, on_response))
+        self.invoke(deadline, trace, |instance| instance.serve(request, on_response))
     }
 
     /// Has it look at a request, on this thread, which must be a worker's.
     pub fn on_request(&self, request: &Request, deadline: Instant) -> Result<Action, CallError> {
-        self.invoke(deadline, |instance| instance.on_request(request))
+        self.invoke(deadline, None, |instance| instance.on_request(request))
     }
 
     /// Has it look at a response, on this thread, which must be a worker's.
     pub fn on_response(&self, response: &Response, deadline: Instant) -> Result<Action, CallError> {
-        self.invoke(deadline, |instance| instance.on_response(response))
+        self.invoke(deadline, None, |instance| instance.on_response(response))
     }
 
     /// Has it look at a failure, on this thread, which must be a worker's.
     pub fn on_error(&self, failure: &Failure, deadline: Instant) -> Result<Action, CallError> {
-        self.invoke(deadline, |instance| instance.on_error(failure))
+        self.invoke(deadline, None, |instance| instance.on_error(failure))
     }
 
     /// Takes an instance out of the pool, or starts one, for an actor: it is the caller's for as long as it lives.
     pub fn take(&self, deadline: Instant) -> Result<Instance, CallError> {
-        let _ticking = self.runtime.running();
-        match self.hot().pop() {
+        match self.take_hot() {
             Some(instance) => Ok(instance),
-            None => self.instantiate(deadline),
+            None => self.start(deadline),
         }
+    }
+
+    fn take_hot(&self) -> Option<Instance> {
+        self.hot().pop()
+    }
+
+    fn start(&self, deadline: Instant) -> Result<Instance, CallError> {
+        let _ticking = self.runtime.running();
+        self.instantiate(deadline, Counted::new(&self.alive, &self.metrics))
+    }
+
+    /// The same as [`Function::take`], measured.
+    fn take_traced(&self, deadline: Instant, trace: &mut Trace) -> Result<Instance, CallError> {
+        if let Some(instance) = self.take_hot() {
+            trace.warm = true;
+            return Ok(instance);
+        }
+        let began = Instant::now();
+        let instance = self.start(deadline)?;
+        trace.init = began.elapsed();
+        Ok(instance)
     }
 
     /// Has an actor's instance take one event, on this thread, which must be a worker's; after an error the instance is
@@ -160,11 +191,22 @@ impl Function {
     fn invoke<R>(
         &self,
         deadline: Instant,
+        trace: Option<&mut Trace>,
         call: impl FnOnce(&mut Instance) -> Called<R>,
     ) -> Result<R, CallError> {
-        let mut instance = self.take(deadline)?;
         // A guest that trapped is in no state to be called again; its instance ends here.
-        let answer = self.event(&mut instance, deadline, call)?;
+        let (instance, answer) = match trace {
+            Some(trace) => {
+                let mut instance = self.take_traced(deadline, trace)?;
+                let answer = self.event(&mut instance, deadline, |i| trace.around(i, call))?;
+                (instance, answer)
+            }
+            None => {
+                let mut instance = self.take(deadline)?;
+                let answer = self.event(&mut instance, deadline, call)?;
+                (instance, answer)
+            }
+        };
         self.keep(instance);
         Ok(answer)
     }
@@ -174,11 +216,39 @@ impl Function {
     pub fn warm_up(&self) -> Result<(), CallError> {
         let _ticking = self.runtime.running();
         let wanted = self.spec.instances.min.max(1);
-        while self.alive.load(Ordering::Relaxed) < wanted {
-            let instance = self.instantiate(Instant::now() + self.spec.max_execution)?;
+        while let Some(counted) = Counted::below(wanted, &self.alive, &self.metrics) {
+            let instance = self.instantiate(Instant::now() + self.spec.max_execution, counted)?;
             self.keep_any(instance);
         }
         Ok(())
+    }
+
+    /// Starts so many more instances on this thread, which must be a worker's, but no more than there may be, nor past
+    /// the deadline. Returns how many it started; why none more, where that is an error.
+    pub fn prewarm(&self, more: u32, deadline: Instant) -> (u32, Result<(), CallError>) {
+        let _ticking = self.runtime.running();
+        let mut started = 0;
+        while started < more && Instant::now() < deadline && !self.retired.load(Ordering::Acquire) {
+            let Some(counted) = Counted::below(self.spec.instances.max, &self.alive, &self.metrics) else {
+                break;
+            };
+            match self.instantiate(deadline, counted) {
+                Ok(instance) => self.keep_any(instance),
+                Err(error) => return (started, Err(error)),
+            }
+            started += 1;
+        }
+        (started, Ok(()))
+    }
+
+    /// How many instances wait for the next event.
+    pub fn hot_instances(&self) -> usize {
+        self.hot().len()
+    }
+
+    /// How many instances of this version there are, hot or working.
+    pub fn instances(&self) -> u32 {
+        self.alive.load(Ordering::Relaxed)
     }
 
     /// Whether another failed invocation may be logged; a function that fails always must not fill the log.
@@ -215,8 +285,7 @@ impl Function {
         drop(hot);
     }
 
-    fn instantiate(&self, deadline: Instant) -> Result<Instance, CallError> {
-        let counted = Counted::new(&self.alive, &self.metrics);
+    fn instantiate(&self, deadline: Instant, counted: Counted) -> Result<Instance, CallError> {
         Instance::start(self.runtime.engine(), &self.linked, self.environment.clone(), deadline, counted)
             .map_err(|error| match self.trapped(&error) {
                 CallError::Trap(why) => CallError::Start(why),
@@ -234,8 +303,7 @@ impl Function {
     /// nobody waits for it.
     pub fn refill(&self) {
         if self.spec.instances.isolation == Isolation::Fresh && self.is_short() {
-            let _ticking = self.runtime.running();
-            match self.instantiate(Instant::now() + self.spec.max_execution) {
+            match self.start(Instant::now() + self.spec.max_execution) {
                 Ok(fresh) => self.keep_any(fresh),
                 Err(error) => log::warn!("function {}: {error}", self.id),
             }

@@ -197,18 +197,16 @@ impl Reconciler {
         let item = state.functions.entry(id.clone()).or_default();
         item.failed = None;
         let before = item.serving.replace(function.clone());
+        // An actor that crashes at once says so after this.
+        self.board.running(id, version, tries);
         if function.exports().is_actor() {
-            // One that crashes at once says so after this.
-            self.board.running(id, version, tries);
             self.preparer.actors.deploy(&function);
-            self.publish(wanted, state);
         } else {
             // It may have been one.
             self.preparer.actors.retire(id, true);
-            self.publish(wanted, state);
-            // Whoever waited for this may call it now.
-            self.board.running(id, version, tries);
         }
+        self.publish(wanted, state);
+        self.board.served();
         if let Some(before) = before {
             // Its last callers hold it until they are done.
             before.retire();

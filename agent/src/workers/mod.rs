@@ -196,6 +196,11 @@ impl Workers {
         self.shared.lock().bounded
     }
 
+    /// Cores on which no worker computes now.
+    pub fn free_cores(&self) -> usize {
+        self.shared.limits.cores.saturating_sub(self.shared.lock().computing)
+    }
+
     /// Refuses what waits and what comes, lets the work that runs end, and joins the threads; those that still run at
     /// the deadline are left behind. Says whether all ended.
     pub fn stop(&self, deadline: Instant) -> bool {

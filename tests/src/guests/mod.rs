@@ -33,6 +33,11 @@ pub fn answers(text: &str) -> Vec<u8> {
     component(&with_text(wat!("answers"), text))
 }
 
+/// Answers 200 with so many zero bytes.
+pub fn answers_long(bytes: usize) -> Vec<u8> {
+    component(&wat!("answers_long").replace("@LEN@", &bytes.to_string()))
+}
+
 /// Answers 200 with `text` after `ms` milliseconds of computing.
 pub fn dawdles(ms: u32, text: &str) -> Vec<u8> {
     component(&with_text(wat!("dawdles"), text).replace("@MS@", &ms.to_string()))
@@ -75,6 +80,12 @@ pub fn casts_often(times: u32) -> Vec<u8> {
 /// reply.
 pub fn calls_often(times: u32) -> Vec<u8> {
     component(&wat!("calls_often").replace("@TIMES@", &times.to_string()))
+}
+
+/// Prints the request's body (at most 4,096 bytes) so many times to stdout, then its path to stderr, and answers
+/// `printed`.
+pub fn prints(times: u32) -> Vec<u8> {
+    component(&wat!("prints").replace("@TIMES@", &times.to_string()))
 }
 
 /// Sends the request's body to the hub: answers 200 with its sequence number in decimal digits, else 503 with the error's

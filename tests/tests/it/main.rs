@@ -8,6 +8,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
+mod access_example;
+mod access_headers;
+mod access_signed;
 mod actors;
 mod bad_artifacts;
 mod bad_messages;
@@ -21,6 +25,7 @@ mod deploying;
 mod doors;
 mod errors;
 mod exchange;
+mod hardening;
 mod hostile;
 mod hostile_middleware;
 mod inspect;
@@ -37,12 +42,14 @@ mod power;
 mod reports;
 mod restarts;
 mod samples;
+mod serverledge;
 mod sgl;
 mod signals;
 mod slow_outbound;
 mod standards;
 mod systemd;
 mod telemetry;
+mod tls;
 mod twin;
 mod wasi_http;
 

@@ -1,6 +1,5 @@
 //! sgl-router's `/wasm` through the local door: modules from files, attached to requests, counted, and taken away.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -28,7 +27,7 @@ impl Wasm {
     fn serving(target: Vec<u8>) -> Self {
         let roots = tempfile::tempdir().unwrap();
         let site = Site::start(agent().env("WASM_ROOTS", format!("/nowhere:{}", roots.path().display())));
-        let target = site.function("target", target).set("max_execution_ms", 1_000);
+        let target = site.function("target", target).set("max_execution_ms", 30_000);
         site.apply(1, |desired| desired.function(target).route("/x", "target"));
         Self { site, roots }
     }
@@ -81,6 +80,15 @@ fn names(agent: &Agent) -> Vec<String> {
     modules.map(|module| module["module_meta"]["name"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Waits until the agent has these functions and no other.
+fn only(agent: &Agent, wanted: &[&str]) {
+    eventually(&format!("{wanted:?} and nothing else"), || {
+        let told = agent.local("GET", "/twinlet/functions", b"").json();
+        let ids = told["functions"].as_array()?.iter().map(|function| function["id"].clone());
+        (ids.collect::<Vec<Value>>() == wanted).then_some(())
+    });
+}
+
 #[test]
 fn a_module_is_added_called_counted_listed_and_removed() {
     let wasm = Wasm::start();
@@ -128,7 +136,7 @@ fn a_module_is_added_called_counted_listed_and_removed() {
     assert_eq!((removed.status, removed.text().as_str()), (200, "Module removed successfully"));
     assert_eq!(names(agent), Vec::<String>::new());
     assert_eq!(delete(agent, uuid).status, 404);
-    wasm.site.hub.reported_where("it is gone", |r| r["functions"].get("log").is_none());
+    only(agent, &["target"]);
     assert_eq!(wasm.get().status, 200);
     assert_eq!(listed(agent)["metrics"]["total_executions"], 4, "all calls since the start");
 }
@@ -191,10 +199,10 @@ fn a_module_that_fails_is_passed_over_and_counted() {
 fn a_module_may_run_for_a_second_and_a_rejection_is_its_answer() {
     let wasm = Wasm::start();
     let uuid = wasm.added("spins", &middleware::breaks(&[Point::Response], Break::Spin), &["OnResponse"]);
-    assert_eq!(wasm.get().status, 200, "the mirror's answer, a second later at most");
+    assert_eq!(wasm.get().status, 200, "the mirror's answer, a second later");
     let metrics = listed(&wasm.site.agent)["metrics"].clone();
     let longest = metrics["max_execution_time_ms"].as_u64().unwrap();
-    assert!((500..=2_000).contains(&longest), "{longest}");
+    assert!((900..=10_000).contains(&longest), "{longest} of the 30,000 ms that the request has");
     assert!(metrics["total_execution_time_ms"].as_u64().unwrap() >= longest);
     assert_eq!(delete(&wasm.site.agent, &uuid).status, 200);
     wasm.added("rejects", &middleware::rejects(&[Point::Request], 451), &["OnRequest"]);
@@ -248,11 +256,7 @@ fn of_a_batch_each_is_told_and_what_succeeded_stays() {
     assert!(results[1]["Success"].is_string());
     assert_eq!(names(agent), ["good"]);
     assert_eq!(wasm.get().header("x-good"), "yes");
-    let left = |r: &Value| {
-        let ids: BTreeSet<&String> = r["functions"].as_object().unwrap().keys().collect();
-        ids == BTreeSet::from([&"good".to_owned(), &"target".to_owned()])
-    };
-    wasm.site.hub.reported_where("these two and nothing else", left);
+    only(agent, &["good", "target"]);
 }
 
 #[test]

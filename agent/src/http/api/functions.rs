@@ -64,7 +64,7 @@ impl Service {
         Err(PutError::Failed(why))
     }
 
-    /// Whether the doors have it. An actor is said to run before that; the board changes once more afterwards.
+    /// Whether the doors have it; the board's followers are woken once they do.
     fn serves(&self, id: &FunctionId, version: u64) -> bool {
         let snapshot = self.serving.load();
         let function = snapshot.functions.get(id).and_then(Option::as_ref);

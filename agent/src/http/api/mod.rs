@@ -25,6 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub(super) use call::Call;
+pub use serverledge::Results;
 
 use super::answer::{Answer, Failure};
 use super::{Incoming, Outgoing, Reply, Service};
@@ -66,6 +67,8 @@ pub struct Api {
     pub stopping: watch::Receiver<bool>,
     /// Operations that hold a thread now.
     pub at_work: watch::Sender<usize>,
+    /// What became of asynchronous invocations.
+    pub results: Results,
 }
 
 /// What the API tells of the node itself.

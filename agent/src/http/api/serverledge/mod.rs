@@ -1,37 +1,35 @@
-//! Serverledge's API, mapped to components.
+//! Serverledge's API, mapped to components: its paths, fields, statuses and plain texts are Serverledge's own, what
+//! they mean here is in `API.md`.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `create` | `/create` and `/delete` |
+//! | `package` | the component in a `TarFunctionCode` |
+//! | `invoke` | `/invoke/{func}` and `/poll/{reqId}` |
+//! | `report` | one invocation on a worker, and what is told of it |
+//! | `results` | what became of asynchronous invocations, on the disk |
+//! | `prewarm` | `/prewarm` |
+//! | `status` | `/status` and `/functions` |
 
-use std::sync::Arc;
-use std::time::Instant;
+mod create;
+mod invoke;
+mod package;
+mod prewarm;
+mod report;
+mod results;
+mod status;
 
-use super::super::answer::{Answer, Failure};
-use super::super::{Outgoing, Reply, Service};
-use super::Call;
+pub(super) use create::{create, delete};
+pub(super) use invoke::{invoke, poll};
+pub(super) use prewarm::prewarm;
+pub use results::Results;
+pub(super) use status::{functions, status};
 
-pub(super) fn create(_: &Service, _: &mut Call) -> Result<Answer, Failure> {
-    Err(Failure::NoRoute)
-}
+use super::super::answer::Answer;
 
-pub(super) fn delete(_: &Service, _: &mut Call) -> Result<Answer, Failure> {
-    Err(Failure::NoRoute)
-}
+const UNKNOWN: &str = "Unknown function.";
 
-pub(super) fn invoke(_: &Arc<Service>, call: Call, reply: Reply) -> Option<Instant> {
-    reply(Outgoing::Whole(Failure::NoRoute.answer(&call.request_id)));
-    None
-}
-
-pub(super) fn poll(_: &Service, _: &mut Call) -> Result<Answer, Failure> {
-    Err(Failure::NoRoute)
-}
-
-pub(super) fn prewarm(_: &Service, _: &mut Call) -> Result<Answer, Failure> {
-    Err(Failure::NoRoute)
-}
-
-pub(super) fn status(_: &Service, _: &Call) -> Result<Answer, Failure> {
-    Err(Failure::NoRoute)
-}
-
-pub(super) fn functions(_: &Service, _: &Call) -> Result<Answer, Failure> {
-    Err(Failure::NoRoute)
+/// A refusal in Serverledge's words, and why where that helps.
+fn refused(status: u16, what: &str, why: impl std::fmt::Display) -> Answer {
+    Answer::text(status, &format!("{what}: {why}"))
 }
