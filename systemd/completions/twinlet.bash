@@ -16,6 +16,9 @@ _twinlet() {
             ",$1")
                 cmd="twinlet"
                 ;;
+            twinlet,api-key)
+                cmd="twinlet__subcmd__api__subcmd__key"
+                ;;
             twinlet,check)
                 cmd="twinlet__subcmd__check"
                 ;;
@@ -83,12 +86,30 @@ _twinlet() {
 
     case "${cmd}" in
         twinlet)
-            opts="-h -V --help --version run check status functions why logs metrics deploy delete invoke new inspect twin config version"
+            opts="-h -V --help --version run check status functions why logs metrics deploy delete invoke new inspect twin config api-key version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        twinlet__subcmd__api__subcmd__key)
+            opts="-h --admin --route --hmac --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --route)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

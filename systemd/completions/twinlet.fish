@@ -40,6 +40,7 @@ complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "new" -d 'Make a pro
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "inspect" -d 'Say what the agent would make of a component'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "twin" -d 'Read, change and watch a node\'s twin'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "config" -d 'Show the settings'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "api-key" -d 'Make an API key, and its entry for the file of keys'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "version" -d 'Say which build this is'
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l config -d 'TOML file to read settings from' -r -F
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l node-id -d 'Name of this node in its MQTT topics; without one, a UUID made once and kept in CACHE_DIR' -r
@@ -296,5 +297,10 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l route -d 'Let it open these paths, such as \'/api/*\'; may stand more than once' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l admin -d 'Let it open the management API, and every route'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l hmac -d 'Make a secret to sign requests with, not a key to send'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l json -d 'Say it as JSON'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -s h -l help -d 'Print help'
 complete -c twinlet -n "__fish_twinlet_using_subcommand version" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand version" -s h -l help -d 'Print help'
