@@ -28,10 +28,19 @@ complete -c twinlet -n "__fish_twinlet_needs_command" -s h -l help -d 'Print hel
 complete -c twinlet -n "__fish_twinlet_needs_command" -s V -l version -d 'Print version'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "run" -d 'Run the agent'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "check" -d 'Say whether this node\'s settings will work'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "status" -d 'Show the node on one page, and what does not run'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "functions" -d 'List the functions, their phases and their counts'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "why" -d 'Say in words why a function runs, or why it does not'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "logs" -d 'Show the last lines of the log, and follow it'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "metrics" -d 'Print the metrics, as Prometheus reads them'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "deploy" -d 'Put a component on this device, and see it run'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "delete" -d 'Take away a function that was put on this device by hand'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "invoke" -d 'Call a function by its name'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "new" -d 'Make a project for a function of your own'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "inspect" -d 'Say what the agent would make of a component'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "twin" -d 'Read, change and watch a node\'s twin'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "config" -d 'Show the settings'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "api-key" -d 'Make an API key, and its entry for the file of keys'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "version" -d 'Say which build this is'
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l config -d 'TOML file to read settings from' -r -F
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l node-id -d 'Name of this node in its MQTT topics; without one, a UUID made once and kept in CACHE_DIR' -r
@@ -133,6 +142,58 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l compile-memory
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l no-network -d 'Leave out what needs the network: the broker'
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand status" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand status" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand status" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand functions" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand functions" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand functions" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand functions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand why" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand why" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand why" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -s n -l lines -d 'How many of the last lines' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -l level -d 'Only lines as grave as this, or graver' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -s f -l follow -d 'Go on with the lines that follow, until Ctrl-C or the agent ends'
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand metrics" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand metrics" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand metrics" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l name -d 'The function\'s id; else the file\'s name without its ending' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l route -d 'Requests to this path, such as /x or \'/x/*\', go to it; may be repeated' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l method -d 'Only requests of this method; may be repeated' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l config -d 'What it is told of its settings: an object, or @FILE' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l entrypoint -d 'Which of its exports is meant, where it has several' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l memory-pages -d 'The most memory of an instance, in pages of 64 KiB' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l max-execution-ms -d 'The most time of a call, in milliseconds' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l http -d 'It may send requests to such URLs; may be repeated' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l telemetry -d 'It may send telemetry'
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l watch -d 'Deploy again whenever the file changes, until Ctrl-C'
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand delete" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand delete" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand delete" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l socket -d 'The agent\'s local socket' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l config -d 'The agent\'s TOML file, which says where the socket is' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -s d -l data -d 'The parameters, an object: JSON, @FILE, or - for standard input' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l deadline -d 'Give up after so many seconds, the wait for a free instance included' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l async -d 'Do not wait: print the id under which the result can be had'
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l wait -d 'With --async: ask for the result until it is there'
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l output -d 'Show what the function prints as well, on standard error'
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand invoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c twinlet -n "__fish_twinlet_using_subcommand new" -l dir -d 'Where to make it, a directory that is not there yet; NAME by default' -r -F
 complete -c twinlet -n "__fish_twinlet_using_subcommand new" -s h -l help -d 'Print help'
 complete -c twinlet -n "__fish_twinlet_using_subcommand inspect" -l config -d 'The agent\'s TOML file, for its limits' -r -F
@@ -236,5 +297,10 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l route -d 'Let it open these paths, such as \'/api/*\'; may stand more than once' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l admin -d 'Let it open the management API, and every route'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l hmac -d 'Make a secret to sign requests with, not a key to send'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l json -d 'Say it as JSON'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -s h -l help -d 'Print help'
 complete -c twinlet -n "__fish_twinlet_using_subcommand version" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand version" -s h -l help -d 'Print help'

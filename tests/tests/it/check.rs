@@ -117,9 +117,15 @@ fn files_of_certificates_and_keys_are_read() {
     };
     let (code, report) = check(&tls(&certs.server.cert, &certs.server.key), OFFLINE);
     assert_eq!(code, 0, "{report:#}");
-    assert!(results(&report, "http_tls").1.contains("1 certificates"), "{report:#}");
+    assert!(results(&report, "http_tls").1.contains("certificate and key fit"), "{report:#}");
     wrong(&tls(&certs.server.cert, &certs.client.key), OFFLINE, "http_tls", "client.key");
-    wrong(&tls(&certs.server.key, &certs.server.key), OFFLINE, "http_tls", "holds no certificate");
+    wrong(&tls(&certs.server.key, &certs.server.key), OFFLINE, "http_tls", "no certificate in");
+    let keys = node.state.path().join("keys.toml");
+    std::fs::write(&keys, "[[key]]\nname = 7\n").unwrap();
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
+    wrong(&node.with("API_KEYS_FILE", keys.display()), OFFLINE, "api_keys_file", "name");
+    std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o644)).unwrap();
+    wrong(&node.with("API_KEYS_FILE", keys.display()), OFFLINE, "api_keys_file", "chmod o=");
     wrong(&node.with("API_KEYS_FILE", "/no/such/keys"), OFFLINE, "api_keys_file", "/no/such/keys");
     wrong(
         &node.with("ARTIFACT_CA_FILE", certs.server.key.display()),

@@ -2,16 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
 
 use super::Given;
 use super::finding::Finding;
 use crate::fetch::Fetcher;
+#[cfg(feature = "public-door")]
+use crate::http::public::{Rules, Tls};
 use crate::mqtt::probe;
 
 /// All of them; nothing is said of what the settings do not name.
@@ -32,36 +29,37 @@ pub(super) fn check(given: &Given) -> Vec<Finding> {
         let read = read.map(|_| "usable for downloads".to_owned()).map_err(|error| error.to_string());
         found.push(Finding::of("artifact_ca_file", read));
     }
-    if let Some((cert, key)) = &config.http.tls {
-        found.push(Finding::of("http_tls", server_certificate(cert, key)));
-        found.extend(open_to_others("http_tls_key_file", key));
-    }
-    if let Some(keys) = &config.api.keys_file {
-        let read = fs::read_to_string(keys).map_err(|error| format!("{}: {error}", keys.display()));
-        found.push(Finding::of("api_keys_file", read.map(|_| format!("{} can be read", keys.display()))));
-        found.extend(open_to_others("api_keys_file", keys));
-    }
+    found.extend(of_public_door(given));
     found.extend(config.api.wasm_roots.iter().map(|root| wasm_root(root)));
     found
 }
 
-/// Whether certificates and key can be read and belong together.
-fn server_certificate(cert: &PathBuf, key: &PathBuf) -> Result<String, String> {
-    let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&read(cert)?)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("{}: not PEM: {error}", cert.display()))?;
-    if certificates.is_empty() {
-        return Err(format!("{}: it holds no certificate", cert.display()));
+/// As the public door reads them when it opens.
+#[cfg(feature = "public-door")]
+fn of_public_door(given: &Given) -> Vec<Finding> {
+    let (http, api) = (&given.config.http, &given.config.api);
+    let mut found = Vec::new();
+    if let Some((cert, key)) = &http.tls {
+        let read = Tls::read(cert, key).map_err(|error| error.to_string());
+        found.push(Finding::of("http_tls", read.map(|_| "certificate and key fit".to_owned())));
+        found.extend(open_to_others("http_tls_key_file", key));
     }
-    let count = certificates.len();
-    let private = PrivateKeyDer::from_pem_slice(&read(key)?)
-        .map_err(|error| format!("{}: it holds no private key: {error}", key.display()))?;
-    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, private))
-        .map_err(|error| format!("{} with {}: {error}", cert.display(), key.display()))?;
-    Ok(format!("{count} certificates, and the key of the first"))
+    if let Some(keys) = &api.keys_file {
+        let read = Rules::read(keys).map_err(|error| format!("{}: {error}", keys.display()));
+        found.push(Finding::of("api_keys_file", read.map(|_| format!("{} is one", keys.display()))));
+    }
+    found
+}
+
+/// A build without the public door has no use for them, and does not start with them.
+#[cfg(not(feature = "public-door"))]
+fn of_public_door(given: &Given) -> Vec<Finding> {
+    let why = "this build has no public door, which alone uses it: leave it out";
+    let named = [
+        ("http_tls", given.config.http.tls.is_some()),
+        ("api_keys_file", given.config.api.keys_file.is_some()),
+    ];
+    named.iter().filter(|(_, given)| *given).map(|(name, _)| Finding::wrong(name, why)).collect()
 }
 
 /// A warning where a secret can be read by everyone.

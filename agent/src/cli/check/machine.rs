@@ -46,6 +46,10 @@ pub(super) fn address_space(given: &Given) -> Vec<Finding> {
 
 /// Compiles a tiny component in a child, with the limits of the settings, and maps what comes of it.
 pub(super) fn compiler(given: &Given) -> Vec<Finding> {
+    if !cfg!(feature = "compiler") {
+        let text = "this build has none: it runs only what was compiled elsewhere";
+        return vec![Finding::warning(COMPILER, text)];
+    }
     vec![Finding::of(COMPILER, compile(given))]
 }
 

@@ -39,7 +39,7 @@ const AFTER: &str = "\
 Run it as the user that the agent runs as, with the same settings. Each check has 5 seconds.
 
 Examples:
-  sudo -u twinlet twinlet check --config /etc/twinlet/twinlet.toml
+  sudo -u twinlet CACHE_DIR=/var/lib/twinlet twinlet check --config /etc/twinlet/twinlet.toml
   twinlet check --no-network --json | jq '.findings[] | select(.result == \"wrong\")'
 
 Exit codes: 0 all will work (there may be warnings), 1 something will not, 2 the command line is wrong, 78 the
