@@ -55,7 +55,8 @@ impl Chains {
         if links.is_empty() {
             return Vec::new();
         }
-        let readings = readings(path);
+        let spellings = spellings(path);
+        let readings = readings(&spellings);
         let fits = |pattern| readings.iter().any(|reading| covers(pattern, reading));
         links.iter().filter(|link| link.paths.iter().any(fits)).collect()
     }
@@ -67,41 +68,55 @@ impl Chains {
     }
 }
 
-/// The segments of a path in every way that someone behind the agent may read it: as it is, decoded, and decoded twice,
-/// each with its dots kept, left out and resolved. Empty segments never count.
-fn readings(path: &str) -> Vec<Vec<String>> {
-    let segments = |text: &str| -> Vec<String> {
-        text.split(['/', '\\']).filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
-    };
-    if !path.contains(['%', '.']) {
-        return vec![segments(path)];
+/// The texts that someone behind the agent may take a path for: as it is, decoded, and decoded twice.
+pub(crate) fn spellings(path: &str) -> Vec<String> {
+    let mut spellings = vec![path.to_owned()];
+    if path.contains('%') {
+        let once = percent_decoded(path);
+        spellings.push(percent_decoded(&once));
+        spellings.push(once);
     }
-    let once = percent_decoded(path);
-    let twice = percent_decoded(&once);
+    spellings
+}
+
+/// The segments of a path in every way that someone behind the agent may read it: each spelling with its dots kept, left
+/// out and resolved, and with `\` as a slash and not. Empty segments never count.
+pub(crate) fn readings(spellings: &[String]) -> Vec<Vec<&str>> {
     let mut readings = Vec::new();
-    for text in [path, &once, &twice] {
-        let all = segments(text);
-        let mut resolved: Vec<String> = Vec::new();
-        for segment in &all {
-            match segment.as_str() {
-                "." => {}
-                ".." => drop(resolved.pop()),
-                _ => resolved.push(segment.clone()),
+    for text in spellings {
+        for slashes in [&['/', '\\'][..], &['/']] {
+            let all: Vec<&str> = text.split(slashes).filter(|segment| !segment.is_empty()).collect();
+            if all.iter().any(|segment| matches!(*segment, "." | "..")) {
+                readings.push(resolved(&all));
+                readings.push(all.iter().copied().filter(|s| !matches!(*s, "." | "..")).collect());
+            }
+            readings.push(all);
+            if !text.contains('\\') {
+                break;
             }
         }
-        let without = all.iter().filter(|segment| !matches!(segment.as_str(), "." | "..")).cloned().collect();
-        readings.extend([all, resolved, without]);
     }
-    readings.dedup();
     readings
 }
 
+fn resolved<'a>(segments: &[&'a str]) -> Vec<&'a str> {
+    let mut resolved = Vec::with_capacity(segments.len());
+    for segment in segments {
+        match *segment {
+            "." => {}
+            ".." => drop(resolved.pop()),
+            other => resolved.push(other),
+        }
+    }
+    resolved
+}
+
 /// Whether a pattern covers a path of these segments; a literal stands for what it says and for what it is decoded.
-fn covers(pattern: &PathPattern, path: &[String]) -> bool {
+pub(crate) fn covers(pattern: &PathPattern, path: &[&str]) -> bool {
     let is_empty = |segment: &&Segment| matches!(segment, Segment::Literal(text) if text.is_empty());
     let wanted: Vec<&Segment> = pattern.segments.iter().filter(|segment| !is_empty(segment)).collect();
     let long_enough = if pattern.open { path.len() >= wanted.len() } else { path.len() == wanted.len() };
-    let fits = |(wanted, segment): (&&Segment, &String)| match wanted {
+    let fits = |(wanted, segment): (&&Segment, &&str)| match wanted {
         Segment::Param(_) => true,
         Segment::Literal(text) => text == segment || percent_decoded(text) == *segment,
     };

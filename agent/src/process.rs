@@ -35,6 +35,46 @@ pub fn give_memory_back() {
     log::debug!("memory was {}given back", if given { "" } else { "not " });
 }
 
+/// Has glibc give large buffers back as soon as they are freed. It learns otherwise from the first that is freed, and
+/// then keeps tens of megabytes for each thread.
+pub fn keep_no_large_buffers() {
+    /// What glibc begins with; set by hand, it stays.
+    const LARGE: libc::c_int = 128 << 10;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator's, and may be called at any time.
+    let set = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) } == 1;
+    #[cfg(not(target_env = "gnu"))]
+    let set = LARGE > 0;
+    if !set {
+        log::debug!("the allocator takes no limit of what it keeps");
+    }
+}
+
+/// How many files and sockets this process may have open.
+pub fn file_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: it fills in the structure, and touches nothing else.
+    let told = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    if told { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { usize::MAX }
+}
+
+/// Raises that limit as far as it may be raised; where many connections are allowed, the usual 1024 is little.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both read or fill in the structure, and touch nothing else.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    log::debug!(
+        "the limit of open files was {}raised to {}",
+        if raised { "" } else { "not " },
+        limit.rlim_max
+    );
+}
+
 /// Tells how much of a processor was used since it was last asked.
 pub struct CpuMeter {
     at: Instant,

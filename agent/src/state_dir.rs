@@ -9,6 +9,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::NodeId;
 
+/// The file whose lock says that an agent works in the directory.
+const LOCK: &str = "lock";
 /// Bytes of the device key.
 const KEY_BYTES: usize = 32;
 
@@ -61,12 +63,12 @@ impl StateDir {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
         let path = fs::canonicalize(path).map_err(failed)?;
-        let lock = File::create(path.join("lock")).map_err(failed)?;
+        let lock = File::create(path.join(LOCK)).map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => StateDirError::InUse { path: path.display().to_string() },
             TryLockError::Error(source) => failed(source),
         })?;
-        if path.starts_with("/tmp") || path.starts_with("/run") {
+        if is_volatile(&path) {
             log::warn!("{} does not survive a restart of the device; set cache_dir", path.display());
         }
         Ok(Self { path, _lock: lock })
@@ -114,6 +116,24 @@ impl StateDir {
     }
 }
 
+/// Whether an agent works in a directory, which is not changed by asking.
+pub fn in_use(path: &Path) -> io::Result<bool> {
+    let lock = match File::open(path.join(LOCK)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        lock => lock?,
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether what stands at an absolute path is gone once the device restarts.
+pub fn is_volatile(path: &Path) -> bool {
+    path.starts_with("/tmp") || path.starts_with("/run")
+}
+
 /// Writes a small file of our own so that after a power cut it is whole or not there.
 pub fn write_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
     let temporary = path.with_added_extension("part");
@@ -135,7 +155,9 @@ mod tests {
         let (id, key) = (state.node_id().unwrap(), state.device_key().unwrap());
         assert!(matches!(StateDir::open(state.path()), Err(StateDirError::InUse { .. })));
         let path = state.path().to_owned();
+        assert!(in_use(&path).unwrap());
         drop(state);
+        assert!(!in_use(&path).unwrap() && !in_use(dir.path()).unwrap());
         let again = StateDir::open(&path).unwrap();
         assert_eq!(again.node_id().unwrap(), id);
         assert_eq!(again.device_key().unwrap(), key);

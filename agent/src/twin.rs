@@ -18,7 +18,7 @@ use crate::status::DesiredStatus;
 use crate::store::Store;
 
 /// Levels of a message. JSON is read to 128, and what is stored lies a few levels deeper than it came.
-const MAX_DEPTH: usize = 32;
+pub const MAX_DEPTH: usize = 32;
 /// Between two tries to keep a message on a disk that does not take it.
 const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// Characters of a refused message's problems in one log line.

@@ -34,7 +34,7 @@ fn trust(unix_ms: u64, synchronised: bool) -> Trust {
 }
 
 /// Whether a time source keeps the kernel's clock, as NTP clients tell it by `adjtimex`.
-fn kernel_is_synchronised() -> bool {
+pub fn kernel_is_synchronised() -> bool {
     // SAFETY: an all-zero `timex` asks to change nothing (`modes` is 0); the kernel only writes into it.
     unsafe {
         let mut timex: libc::timex = std::mem::zeroed();

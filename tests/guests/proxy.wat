@@ -4,6 +4,8 @@
 ;;IMPORT (import "wasi:io/streams@0.2.12" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
 ;;IMPORT (import "wasi:io/streams@0.2.12" "[resource-drop]output-stream" (func $drop-output (param i32)))
 ;;IMPORT (import "wasi:http/types@0.2.12" "[constructor]fields" (func $fields (result i32)))
+;;IMPORT (import "wasi:http/types@0.2.12" "[method]fields.clone" (func $clone (param i32) (result i32)))
+;;IMPORT (import "wasi:http/types@0.2.12" "[method]incoming-request.headers" (func $headers-of (param i32) (result i32)))
 ;;IMPORT (import "wasi:http/types@0.2.12" "[method]incoming-request.consume" (func $consume (param i32 i32)))
 ;;IMPORT (import "wasi:http/types@0.2.12" "[method]incoming-body.stream" (func $open (param i32 i32)))
 ;;IMPORT (import "wasi:http/types@0.2.12" "[constructor]outgoing-response" (func $response (param i32) (result i32)))
@@ -16,6 +18,8 @@
   (global $out (mut i32) (i32.const 0))
   (global $body (mut i32) (i32.const 0))
   (global $stream (mut i32) (i32.const 0))
+  ;; Headers for the next response; without, it has none.
+  (global $headers (mut i32) (i32.const 0))
 
   ;; The handle in the result at 256; traps on an error.
   (func $ok-handle (result i32)
@@ -25,7 +29,9 @@
   ;; Sends the head of a response, and the four bytes `half`.
   (func $half
     (local $response i32)
-    (local.set $response (call $response (call $fields)))
+    (local.set $response (call $response
+      (if (result i32) (global.get $headers) (then (global.get $headers)) (else (call $fields)))))
+    (global.set $headers (i32.const 0))
     (call $body-of (local.get $response) (i32.const 256))
     (global.set $body (call $ok-handle))
     (call $set (global.get $out) (i32.const 0) (local.get $response)

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::wait::{DEADLINE, Journal, eventually, within};
 
 /// What the agent logs before the address of its public door.
-const LISTENING: &str = "listening on http://";
+const LISTENING: &str = "listening on http";
 
 /// Stands in the journal after the last line that the agent wrote.
 const END: &str = "--- the agent has closed its log ---";
@@ -100,7 +100,7 @@ impl AgentBuilder {
     pub fn start(&self) -> Agent {
         let mut agent = self.spawn();
         let line = agent.log_line_where("the address it listens on", |line| line.contains(LISTENING));
-        let address = line.split_once(LISTENING).unwrap().1;
+        let address = line.split_once(LISTENING).unwrap().1.split_once("://").unwrap().1;
         agent.address = address.split_whitespace().next().unwrap_or_default().to_owned();
         agent
     }

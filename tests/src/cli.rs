@@ -15,6 +15,9 @@ use crate::wait::{DEADLINE, Journal, within};
 /// The columns of the terminal that [`Cli::on_terminal`] opens.
 pub const COLUMNS: usize = 72;
 
+/// Stands on a terminal after everything that a command wrote there.
+const END: &[u8] = b"\x04the end\x04";
+
 /// The binary, and an environment that is otherwise empty but for `PATH`.
 #[derive(Debug, Clone)]
 pub struct Cli {
@@ -83,13 +86,20 @@ impl Cli {
         let of = |side: &OwnedFd| Stdio::from(side.try_clone().unwrap());
         let mut command = self.command(args);
         let mut child = command.stdin(Stdio::null()).stdout(of(&side)).stderr(of(&side)).spawn().unwrap();
-        // The command keeps its ends until it is dropped; reading ends when nobody has one any more.
-        drop((command, side));
-        let mut written = Vec::new();
-        // That end is an error on Linux.
-        File::from(terminal).read_to_end(&mut written).ok();
+        let reader = std::thread::spawn(move || {
+            let (mut terminal, mut written) = (File::from(terminal), Vec::new());
+            while !written.ends_with(END) {
+                let mut chunk = [0; 4096];
+                let read = terminal.read(&mut chunk).unwrap();
+                written.extend_from_slice(&chunk[..read]);
+            }
+            written.truncate(written.len() - END.len());
+            written
+        });
         child.wait().unwrap();
-        String::from_utf8(written).unwrap().replace("\r\n", "\n")
+        // A terminal that everyone has closed may lose its last lines: it is held open until all is read.
+        File::from(side).write_all(END).unwrap();
+        String::from_utf8(reader.join().unwrap()).unwrap().replace("\r\n", "\n")
     }
 
     /// Runs a command whose reader closes at once.

@@ -12,6 +12,8 @@
 //! | [`desired`] | desired state, as the operator writes it |
 //! | [`guests`] | components that behave, and components that do not |
 //! | [`http`] | requests and responses, over TCP and over a Unix socket |
+//! | [`keys`] | API keys, and requests that are signed |
+//! | [`tls`] | TLS as a client of the public door speaks it |
 //! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
 //! | [`agent`] | the process under test |
 //! | [`cli`] | the command line beside a running agent, piped and on a terminal |
@@ -36,12 +38,14 @@ pub mod desired;
 pub mod guests;
 pub mod http;
 pub mod hub;
+pub mod keys;
 pub mod link;
 pub mod metrics;
 pub mod piecewise;
 pub mod scripted;
 pub mod site;
 pub mod slow;
+pub mod tls;
 pub mod wait;
 
 pub use agent::{Agent, AgentBuilder};

@@ -40,6 +40,16 @@ impl Wire<UnixStream> {
 }
 
 impl<S: Read + Write> Wire<S> {
+    /// Over any connection that stands.
+    pub fn over(stream: S) -> Self {
+        Self(BufReader::new(stream))
+    }
+
+    /// What it goes over.
+    pub fn stream(&self) -> &S {
+        self.0.get_ref()
+    }
+
     /// Sends the head of a request, with any further lines of it, each ended by CRLF.
     #[must_use]
     pub fn asking(mut self, method: &str, target: &str, lines: &str) -> Self {
@@ -100,6 +110,18 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
+    /// Reads what is there, or waits for it as long as a read may take.
+    pub fn read_some(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(bytes)
+    }
+
+    /// Reads so many bytes.
+    pub fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Reads until the other side closes.
     pub fn closed(&mut self) -> Vec<u8> {
         std::iter::from_fn(|| self.byte()).collect()
@@ -111,7 +133,10 @@ impl<S: Read + Write> Wire<S> {
         match self.0.read(&mut byte) {
             Ok(0) => None,
             Ok(_) => Some(byte[0]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+            // Over TLS a connection that is cut off without a word is no end, but here it is as good as one.
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => {
+                None
+            }
             Err(error) => panic!("reading a response: {error}"),
         }
     }

@@ -1,6 +1,7 @@
 //! Waiting for conditions under a deadline; knows nothing of what is waited for.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,16 @@ pub fn within<T>(deadline: Duration, what: &str, mut probe: impl FnMut() -> Opti
         }
         assert!(Instant::now() < end, "not within {deadline:?}: {what}");
         std::thread::sleep(POLL);
+    }
+}
+
+/// Sets a flag when it is dropped, so that a thread that goes on until then ends with a test that fails.
+#[derive(Debug)]
+pub struct EndOf<'a>(pub &'a AtomicBool);
+
+impl Drop for EndOf<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

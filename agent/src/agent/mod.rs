@@ -16,7 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use doors::open_doors;
+pub use doors::Unusable;
+use doors::{Guard, Guarded, open_doors};
 use net::Net;
 pub use settings::Live;
 
@@ -60,6 +61,7 @@ pub struct Agent {
     /// Holds the directory against other agents.
     _state: StateDir,
     live: Live,
+    guarded: Guarded,
     outbox: Arc<Outbox>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
@@ -85,6 +87,7 @@ impl Agent {
         if rustls::crypto::ring::default_provider().install_default().is_err() {
             log::debug!("a TLS provider is installed already");
         }
+        let guard = Guard::read(config)?;
         let state = StateDir::open(&config.cache_dir).context("cache_dir")?;
         let node = match &config.node_id {
             Some(node) => node.clone(),
@@ -100,7 +103,7 @@ impl Agent {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
         }
         let store = Arc::new(store);
-        Self::assemble(config, state, node, store.clone()).inspect_err(|_| {
+        Self::assemble(config, state, node, store.clone(), guard).inspect_err(|_| {
             // The database is not at fault.
             if let Err(error) = store.started() {
                 log::warn!("noting that the start got through: {error}");
@@ -108,7 +111,13 @@ impl Agent {
         })
     }
 
-    fn assemble(config: &Config, state: StateDir, node: NodeId, store: Arc<Store>) -> anyhow::Result<Self> {
+    fn assemble(
+        config: &Config,
+        state: StateDir,
+        node: NodeId,
+        store: Arc<Store>,
+        guard: Guard,
+    ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(VERSION)?;
         let board = Arc::new(Board::default());
         let net = Net::start()?;
@@ -158,7 +167,7 @@ impl Agent {
             desk,
             desired: desired.clone(),
             artifacts,
-            store,
+            store: store.clone(),
             outbox: outbox.clone(),
             connection: connection.clone(),
             settings: config.api.clone(),
@@ -184,7 +193,7 @@ impl Agent {
             api,
         );
         let service = Arc::new(service);
-        let doors = open_doors(config, &handle, &service, doors_stop)?;
+        let doors = open_doors(config, &handle, &service, (guard, &store, &metrics), doors_stop)?;
 
         let (inbound, of_twin) = mpsc::channel(MESSAGES);
         let (publish, to_publish) = mpsc::channel(MESSAGES);
@@ -226,6 +235,7 @@ impl Agent {
             node,
             _state: state,
             live,
+            guarded: doors.guarded,
             outbox,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
@@ -274,6 +284,7 @@ impl Agent {
     /// Applies what can change while the agent runs.
     pub fn reload(&mut self, config: &Config) {
         self.live.reload(config);
+        self.guarded.reload(config);
         self.shutdown_timeout = config.shutdown_timeout;
     }
 
@@ -342,7 +353,7 @@ impl Agent {
 }
 
 /// What a function gets that does not say, from the device's configuration.
-fn defaults(config: &Config) -> Defaults {
+pub fn defaults(config: &Config) -> Defaults {
     Defaults {
         instances: Instances {
             min: config.instances.min,

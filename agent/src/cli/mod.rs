@@ -10,22 +10,33 @@
 //! | `run` | the agent itself |
 //! | `status`, `functions`, `why`, `logs`, `metrics` | what the running agent says of itself |
 //! | `deploy`, `delete`, `invoke` | what it is asked to do |
+//! | `check` | whether this node's settings will work, without an agent |
+//! | `new`, `inspect` | for authors of modules, without an agent |
+//! | `twin` | an operator's side of any node, at any broker |
+//! | `config`, `version` | what the settings and this build are |
 //!
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
 
+mod api_key;
+mod check;
 mod client;
+mod config;
 mod delete;
 mod deploy;
 mod functions;
+mod inspect;
 mod invoke;
 mod logs;
 mod metrics;
+mod new;
 mod output;
 mod run;
+mod scratch;
 mod settings;
 mod socket;
 mod status;
 mod table;
+mod twin;
 mod version;
 mod why;
 mod words;
@@ -49,9 +60,7 @@ enum Group {
     Agent,
     Show,
     Ask,
-    #[allow(dead_code)]
     Modules,
-    #[allow(dead_code)]
     Broker,
     Program,
 }
@@ -69,6 +78,7 @@ const GROUPS: &[(Group, &str)] = &[
 /// All commands, in the order in which the help lists them.
 const COMMANDS: &[Entry] = &[
     Entry { group: Group::Agent, command: run::command, run: run::run },
+    Entry { group: Group::Agent, command: check::command, run: check::run },
     Entry { group: Group::Show, command: status::command, run: status::run },
     Entry { group: Group::Show, command: functions::command, run: functions::run },
     Entry { group: Group::Show, command: why::command, run: why::run },
@@ -77,6 +87,11 @@ const COMMANDS: &[Entry] = &[
     Entry { group: Group::Ask, command: deploy::command, run: deploy::run },
     Entry { group: Group::Ask, command: delete::command, run: delete::run },
     Entry { group: Group::Ask, command: invoke::command, run: invoke::run },
+    Entry { group: Group::Modules, command: new::command, run: new::run },
+    Entry { group: Group::Modules, command: inspect::command, run: inspect::run },
+    Entry { group: Group::Broker, command: twin::command, run: twin::run },
+    Entry { group: Group::Program, command: config::command, run: config::run },
+    Entry { group: Group::Program, command: api_key::command, run: api_key::run },
     Entry { group: Group::Program, command: version::command, run: version::run },
 ];
 

@@ -8,9 +8,10 @@ use simple_logger::SimpleLogger;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::settings::{self, Invocation, Unusable, resolve};
-use crate::agent::Agent;
+use crate::agent::{self, Agent};
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
+use crate::process::{keep_no_large_buffers, raise_file_limit};
 
 /// Libraries whose own debugging says little about this agent.
 const QUIET: &[&str] =
@@ -27,7 +28,8 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             log::error!("{error:#}");
-            Ok(ExitCode::FAILURE)
+            // Files that the configuration names belong to it.
+            Ok(if error.is::<agent::Unusable>() { settings::EX_CONFIG.into() } else { ExitCode::FAILURE })
         }
     }
 }
@@ -40,6 +42,8 @@ fn serve(invocation: &Invocation, mut settings: Resolved) -> anyhow::Result<()> 
         let _runtime = signals.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
+    keep_no_large_buffers();
+    raise_file_limit();
     let mut agent = Agent::start(&settings.config)?;
     loop {
         let asked = signals.block_on(async {

@@ -45,7 +45,8 @@ pub(super) fn invocation(matches: &ArgMatches) -> Invocation {
 fn invocation_with(matches: &ArgMatches, config_env: Option<OsString>) -> Invocation {
     let config_flag = matches.get_one::<PathBuf>(CONFIG).cloned();
     let config_file = config_flag.or(config_env.filter(|path| !path.is_empty()).map(PathBuf::from));
-    let given = |key: &'static Key| matches.get_one::<String>(key.name).map(|text| (key.name, text.clone()));
+    // A command may have `--config` alone.
+    let given = |key: &'static Key| Some((key.name, matches.try_get_one::<String>(key.name).ok()??.clone()));
     Invocation { config_file, flags: KEYS.iter().filter_map(given).collect() }
 }
 

@@ -165,7 +165,7 @@ fn file_text(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// The line of a byte offset, from 1.
-fn line(text: &str, offset: usize) -> usize {
+pub(super) fn line(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 

@@ -6,8 +6,10 @@
 //!  (table)  (merge)    (parse)    (build and cross-check)
 //!     └──► show, document: `config show`, the README's table, the commented default file
 //! ```
+//! `api_keys` reads the file that `api_keys_file` names, which is one of its own.
 //! `values` and `url` hold the validated types that the reader makes: [`NodeId`], [`Secret`], broker and base URLs.
 
+mod api_keys;
 mod document;
 mod key;
 mod keys;
@@ -25,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use api_keys::{ApiKey, ApiKeys};
 pub use document::{commented_toml, markdown_table};
 pub use key::{Group, Key, Kind, Unit};
 pub use keys::{KEYS, key};

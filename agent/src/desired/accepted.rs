@@ -224,7 +224,7 @@ fn read_routes(
 }
 
 /// Merges a patch into a document as RFC 7396 says.
-fn merge(target: &mut Value, patch: &Value) {
+pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

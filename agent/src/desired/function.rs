@@ -59,7 +59,12 @@ pub struct Permissions {
     pub http: Vec<Pattern>,
     /// Whether it may send telemetry.
     pub telemetry: bool,
+    /// Which of [`WITHHELD`] it sees of a request.
+    pub headers: Vec<&'static str>,
 }
+
+/// Headers by which a client is let in: a function does not see them unless it asks.
+pub const WITHHELD: &[&str] = &["authorization", "cookie", "x-api-key"];
 
 /// A function as the hub wants it.
 #[derive(Clone, Debug, PartialEq)]
@@ -236,8 +241,21 @@ impl Permissions {
                 Err(error) => problems.add(&fields.path("http"), error),
             }
         }
+        let mut headers = Vec::new();
+        for text in fields.texts("headers", problems) {
+            match WITHHELD.iter().find(|name| **name == text) {
+                Some(name) => headers.push(*name),
+                None => {
+                    let known = WITHHELD.join("`, `");
+                    problems.add(
+                        &fields.path("headers"),
+                        format_args!("holds something that is none of `{known}`"),
+                    );
+                }
+            }
+        }
         fields.end(problems);
-        Self { http, telemetry }
+        Self { http, telemetry, headers }
     }
 }
 

@@ -17,9 +17,9 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde_json::Value;
 
-pub use accepted::{Accepted, Change, Refused};
+pub use accepted::{Accepted, Change, Refused, merge};
 pub use function::{
-    Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, is_absolute,
+    Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, WITHHELD, is_absolute,
 };
 pub use ids::{FunctionId, IdError, MiddlewareId, RouteId, Sha256};
 pub use local::{Ask, AskError, Bundle, Done, Module, Origin};

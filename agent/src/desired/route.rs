@@ -148,6 +148,13 @@ impl FromStr for PathPattern {
         if RESERVED.contains(&text) {
             return Err(format!("`{text}` is answered by the agent itself"));
         }
+        Self::of_any(text)
+    }
+}
+
+impl PathPattern {
+    /// A pattern that may stand for the agent's own pages as well, which no route may.
+    pub fn of_any(text: &str) -> Result<Self, String> {
         let path = text.strip_prefix('/').ok_or("a path begins with `/`")?;
         if path.len() > MAX_PATH || path.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'?' || b == b'#') {
             return Err(

@@ -3,6 +3,7 @@
 //! The settings that compiled code depends on are [`tunables`], shared with the compiling child; how instances get
 //! their memory is decided here alone.
 
+mod describe;
 mod exports;
 mod ticker;
 
@@ -14,6 +15,7 @@ use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::desired::Entrypoint;
+pub use describe::Names;
 pub use exports::{Answerer, Exports, Handlers};
 use ticker::Ticker;
 pub use ticker::{Running, TICK};
@@ -31,6 +33,9 @@ const MAX_INSTANCES: u32 = 256;
 const KEEP_RESIDENT: usize = 64 << 10;
 /// Given-back memories that stay warm.
 const WARM_SLOTS: u32 = 16;
+
+/// The release of wasmtime in this build; it gives out none itself, so a test compares this with `Cargo.lock`.
+pub const WASMTIME_VERSION: &str = "48.0.8";
 
 /// Why the engine refuses something.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +89,18 @@ pub struct Runtime {
     engine: Engine,
     linker: Linker<Guest>,
     ticker: Ticker,
+    pool: Pool,
+}
+
+/// Where instances get their memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// From address space that was reserved for all of them at the start.
+    Reserved,
+    /// Each its own, for guests may take more than a place in the pool has, or the machine is of 32 bits.
+    TooLarge,
+    /// Each its own, for the pool could not be reserved, with the reason.
+    NoRoom(String),
 }
 
 impl Runtime {
@@ -93,18 +110,23 @@ impl Runtime {
         let max_memory = u64::from(max_memory_pages) << 16;
         let pooled = (max_memory <= MEMORY_RESERVATION && cfg!(target_pointer_width = "64"))
             .then(|| Engine::new(tunables().allocation_strategy(pooling(max_memory))));
-        let engine = match pooled {
-            Some(Ok(engine)) => engine,
-            other => {
-                if let Some(Err(error)) = other {
-                    log::warn!("too little address space for a pool of instances ({error:#}); doing without");
-                }
-                Engine::new(&tunables()).map_err(|e| EngineError::Setup(format!("{e:#}")))?
+        let plain = || Engine::new(&tunables()).map_err(|e| EngineError::Setup(format!("{e:#}")));
+        let (engine, pool) = match pooled {
+            Some(Ok(engine)) => (engine, Pool::Reserved),
+            Some(Err(error)) => {
+                log::warn!("too little address space for a pool of instances ({error:#}); doing without");
+                (plain()?, Pool::NoRoom(format!("{error:#}")))
             }
+            None => (plain()?, Pool::TooLarge),
         };
         let linker = twinlet_host::link(&engine).map_err(|e| EngineError::Setup(format!("{e:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|e| EngineError::Setup(e.to_string()))?;
-        Ok(Self { engine, linker, ticker })
+        Ok(Self { engine, linker, ticker, pool })
+    }
+
+    /// Where instances get their memory.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Maps compiled code.
@@ -173,6 +195,13 @@ fn pooling(max_memory: u64) -> InstanceAllocationStrategy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_wasmtime_is_the_one_in_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        let locked = format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"");
+        assert!(lock.contains(&locked), "WASMTIME_VERSION is not what Cargo.lock says");
+    }
 
     #[test]
     fn a_deadline_is_never_cut_short_and_never_two_ticks_late() {

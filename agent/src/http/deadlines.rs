@@ -1,59 +1,46 @@
 //! A connection's bytes, with deadlines for slow peers: how long a head may take from its first byte, and how long a
-//! peer may take to read. Knows nothing of HTTP; the door says when a request is whole.
+//! peer may take to read. Hyper gets only what [`heads`](super::heads) lets pass.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// Between a door and the bytes of its connection: whether a request is being answered, and how many have been.
-#[derive(Clone, Default)]
-pub(super) struct Exchange(Arc<Counts>);
+use super::heads::{Framing, Seen};
+use super::patience::Exchange;
 
-#[derive(Default)]
-struct Counts {
-    answering: AtomicBool,
-    heads: AtomicU32,
+/// What hyper gets in place of a head that is refused: no head that it could take what it has for, so that it answers
+/// 400 and closes.
+const NO_HEAD: &[u8] = b"\0\r\n\r\n";
+
+/// How long a peer may take.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) head_bytes: usize,
+    pub(super) head_timeout: Duration,
+    pub(super) write_timeout: Duration,
 }
 
-impl Exchange {
-    /// A head is whole: the next one has a deadline of its own.
-    pub(super) fn begins(&self) {
-        self.0.heads.fetch_add(1, Relaxed);
-        self.0.answering.store(true, Relaxed);
-    }
-
-    /// The answer is made; what is read from now on is the next head.
-    pub(super) fn ends(&self) {
-        self.0.answering.store(false, Relaxed);
-    }
-}
-
-pub(super) struct Deadlines {
-    stream: TcpStream,
+pub(super) struct Deadlines<S> {
+    stream: S,
     exchange: Exchange,
-    heads_seen: u32,
-    head_timeout: Duration,
+    framing: Framing,
+    /// Heads that were read, and those of them that the door has got.
+    heads: (u32, u32),
+    refused: bool,
+    limits: Limits,
     head: Option<Pin<Box<Sleep>>>,
-    write_timeout: Duration,
     write: Option<Pin<Box<Sleep>>>,
 }
 
-impl Deadlines {
-    pub(super) fn new(
-        stream: TcpStream,
-        exchange: Exchange,
-        head_timeout: Duration,
-        write_timeout: Duration,
-    ) -> Self {
-        Self { stream, exchange, heads_seen: 0, head_timeout, head: None, write_timeout, write: None }
+impl<S: AsyncRead + AsyncWrite + Unpin> Deadlines<S> {
+    pub(super) fn new(stream: S, exchange: Exchange, limits: Limits) -> Self {
+        let framing = Framing::new(limits.head_bytes);
+        Self { stream, exchange, framing, heads: (0, 0), refused: false, limits, head: None, write: None }
     }
 
     /// Turns a wait that has lasted too long into an error.
@@ -66,32 +53,67 @@ impl Deadlines {
         if over { Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, what)) } else { Poll::Pending }
     }
 
-    fn written<T>(&mut self, outcome: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.write = None;
-            return outcome;
+    fn written(&mut self, outcome: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(outcome) = outcome {
+            if self.write.take().is_some() {
+                self.exchange.reads_again();
+            }
+            self.exchange.has_read(*outcome.as_ref().unwrap_or(&0));
+            return Poll::Ready(outcome);
         }
-        let timeout = self.write_timeout;
+        if self.write.is_none() {
+            self.exchange.does_not_read();
+        }
+        let timeout = self.limits.write_timeout;
         self.write.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         Self::check(&mut self.write, "the peer does not read", cx).map(Err)
     }
+
+    /// Looks at what was read from `before` on, and leaves hyper what may be a request.
+    fn look(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
+        let read = buf.filled().get(before..).unwrap_or_default();
+        let (exchange, heads) = (&self.exchange, &mut self.heads.0);
+        let outcome = self.framing.read(read, &mut |seen| match seen {
+            Seen::Head { lasting, .. } => {
+                *heads = heads.wrapping_add(1);
+                if !lasting {
+                    exchange.ends_with(*heads);
+                }
+            }
+            Seen::Body(bytes) => exchange.gets(bytes),
+        });
+        let Err(passes) = outcome else { return Ok(()) };
+        self.refused = true;
+        buf.set_filled(before + passes);
+        if buf.remaining() < NO_HEAD.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "no head"));
+        }
+        buf.put_slice(NO_HEAD);
+        Ok(())
+    }
 }
 
-impl AsyncRead for Deadlines {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Deadlines<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.refused {
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let heads = this.exchange.0.heads.load(Relaxed);
-        if heads != this.heads_seen {
-            this.heads_seen = heads;
+        let heads = this.exchange.heads();
+        if heads != this.heads.1 {
+            this.heads.1 = heads;
             this.head = None;
         }
-        if this.exchange.0.answering.load(Relaxed) {
+        if buf.filled().len() > before {
+            this.look(buf, before)?;
+        }
+        if this.exchange.is_answering() {
             return outcome;
         }
         if buf.filled().len() > before {
-            let deadline = Instant::now() + this.head_timeout;
+            let deadline = Instant::now() + this.limits.head_timeout;
             this.head.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         }
         match Self::check(&mut this.head, "the head does not end", cx) {
@@ -101,7 +123,7 @@ impl AsyncRead for Deadlines {
     }
 }
 
-impl AsyncWrite for Deadlines {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Deadlines<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -122,11 +144,16 @@ impl AsyncWrite for Deadlines {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    // With TLS these write as well.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_flush(cx);
+        this.written(outcome.map_ok(|()| 0), cx).map_ok(|_| ())
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.written(outcome.map_ok(|()| 0), cx).map_ok(|_| ())
     }
 }

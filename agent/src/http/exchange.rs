@@ -9,6 +9,7 @@ use twinlet_host::messaging::CallRet;
 use super::answer::{Answer, Failure};
 use super::body::Outgoing;
 use super::proxy::{self, Shared};
+use super::withheld::withhold;
 use super::{Incoming, Reply, Service, to_guest};
 use crate::actors::{Actors, Found};
 use crate::desired::AttachPoint;
@@ -144,10 +145,11 @@ impl Exchange<'_> {
         &self,
         turn: Turn,
         target: &Target,
-        incoming: Incoming,
+        mut incoming: Incoming,
         reply: &Shared,
     ) -> Result<Option<Answer>, Failure> {
         let id = incoming.request_id.clone();
+        withhold(&mut incoming.headers, &target.function.spec.permissions);
         if target.function.exports().answerer() == Answerer::WasiHttp {
             let request = proxy::request_of(incoming)?;
             let answered =
@@ -186,6 +188,8 @@ impl Exchange<'_> {
     ) -> Result<Option<Answer>, Failure> {
         let function = &target.function;
         request.params.clone_from(&target.params);
+        // Nobody behind it sees the request any more.
+        withhold(&mut request.headers, &function.spec.permissions);
         if !self.service.workers.go_over(target.lane(), self.deadline) {
             let busy = || Err(CallError::Exhausted("all its instances are busy".into()));
             return Ok(self.counted(Turn::Run, function, &request.request_id, busy)?);

@@ -7,6 +7,7 @@ use twinlet_host::bindings::twinlet::device::types::{Request, Response};
 
 use super::answer::{Answer, Failure};
 use super::exchange::Exchange;
+use super::withheld::shown;
 use super::{HOP_BY_HOP, ON_ERROR_TIME};
 use crate::board::unix_millis;
 use crate::chains::Link;
@@ -24,7 +25,9 @@ impl Exchange<'_> {
     pub(super) fn before(&self, path: &str, request: &mut Request) -> Result<Option<Answer>, Failure> {
         for link in self.links(AttachPoint::Request, path) {
             let began = Instant::now();
-            let called = self.call(link, AttachPoint::Request, |f, by| f.on_request(request, by));
+            let called = self.call(link, AttachPoint::Request, |f, by| {
+                shown(request, &f.spec.permissions, |seen| f.on_request(seen, by))
+            });
             let done = called.and_then(|action| match action {
                 Action::Continue => Ok(Said::Continue),
                 Action::Reject(status) => rejection(status).map(Said::Answer),

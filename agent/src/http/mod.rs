@@ -10,9 +10,10 @@
 //! | `middleware` | one call of a middleware, and what it changes |
 //! | `access` | who may do what at the public door |
 //! | `api` | the management API |
+//! | `withheld` | the headers that functions see only where they ask |
 //! | `answer` | the contract's errors, and the agent's own pages |
 //! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
-//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` for slow peers |
+//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with TLS where it is set; `heads`, `deadlines`, `patience` for bad and slow peers |
 
 #[cfg(feature = "public-door")]
 mod access;
@@ -23,11 +24,16 @@ mod chunked;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
+#[cfg(feature = "public-door")]
+pub(crate) mod heads;
 pub mod local;
 mod middleware;
+#[cfg(feature = "public-door")]
+mod patience;
 mod proxy;
 #[cfg(feature = "public-door")]
 pub mod public;
+mod withheld;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -66,6 +66,7 @@ pub struct Metrics {
     messages: IntCounterVec,
     failures: IntCounterVec,
     requests: IntCounterVec,
+    refusals: IntCounterVec,
     actors: IntCounterVec,
     middleware: IntCounterVec,
     resident_bytes: IntGauge,
@@ -147,6 +148,11 @@ impl Metrics {
                 "twinlet_http_responses_total",
                 "Responses by door and class of status",
                 &["door", "class"],
+            )?,
+            refusals: counters(
+                "twinlet_auth_refused_total",
+                "Requests that the public door answered with 401, by the reason",
+                &["reason"],
             )?,
             actors: counters(
                 "twinlet_actor_events_total",
@@ -244,6 +250,11 @@ impl Metrics {
             _ => "5xx",
         };
         self.requests.with_label_values(&[door, class]).inc();
+    }
+
+    /// The public door let a request in no further.
+    pub fn refused(&self, reason: &str) {
+        self.refusals.with_label_values(&[reason]).inc();
     }
 
     /// Sets what the MQTT connection has counted under a name.

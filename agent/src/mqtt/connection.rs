@@ -148,7 +148,7 @@ async fn connect(
 
 /// Polls until the first error and hands everything on in order, the error last. Never returns while the session may
 /// still be reading.
-async fn poll(mut eventloop: EventLoop, events: mpsc::Sender<Result<Event, ConnectionError>>) {
+pub(super) async fn poll(mut eventloop: EventLoop, events: mpsc::Sender<Result<Event, ConnectionError>>) {
     loop {
         let event = eventloop.poll().await;
         let failed = event.is_err();

@@ -12,6 +12,8 @@
 //! | `message` | an incoming message and its acknowledgement |
 //! | `topics`, `options`, `tls` | names, rumqttc's options, certificates |
 //! | `backoff`, `reason` | how long to wait, and why |
+//! | `operator` | [`Operator`]: the other side, for the command line |
+//! | `probe` | whether a broker can be reached, step by step |
 //!
 //! Sessions are clean: after every CONNACK this node says `online`, subscribes again, announces [`Connection::Up`] so
 //! that the reporter repeats itself, and sends the outbox from its oldest entry. Everything is QoS 1. An incoming
@@ -21,7 +23,9 @@ mod backoff;
 mod connection;
 mod in_flight;
 mod message;
+mod operator;
 mod options;
+pub mod probe;
 mod quarantine;
 mod reason;
 mod session;
@@ -37,6 +41,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 pub use self::message::{Ack, Message};
+pub use self::operator::{Heard, Operator, OperatorError, Retained, Said};
 pub use self::topics::Inbound;
 
 use self::backoff::Backoff;

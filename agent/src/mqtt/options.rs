@@ -25,10 +25,22 @@ pub(super) const ONLINE: &str = "online";
 /// Payload of the status topic after a goodbye, and as last will.
 pub(super) const OFFLINE: &str = "offline";
 
-/// Reads the certificate files anew at each call, on a blocking thread.
+/// The agent's own connection. Reads the certificate files anew at each call, on a blocking thread.
 pub(super) async fn build(settings: &Mqtt, node: &NodeId, topics: &Topics) -> Result<MqttOptions, TlsError> {
+    let mut options = client(settings, format!("twinlet-{node}")).await?;
+    options.set_manual_acks(true).set_last_will(LastWill::new(
+        topics.status(),
+        OFFLINE,
+        QoS::AtLeastOnce,
+        true,
+    ));
+    Ok(options)
+}
+
+/// What every connection with these settings has, whoever makes it.
+pub(super) async fn client(settings: &Mqtt, id: String) -> Result<MqttOptions, TlsError> {
     // An IPv6 address goes in bare: rumqttc appends ":port", which resolves, and rustls takes the address as it is.
-    let mut options = MqttOptions::new(format!("twinlet-{node}"), bare(&settings.host), settings.port);
+    let mut options = MqttOptions::new(id, bare(&settings.host), settings.port);
     if settings.tls {
         let settings = settings.clone();
         let config = tokio::task::spawn_blocking(move || tls::client_config(&settings)).await;
@@ -47,9 +59,7 @@ pub(super) async fn build(settings: &Mqtt, node: &NodeId, topics: &Topics) -> Re
     options
         .set_keep_alive(keep_alive)
         .set_clean_session(true)
-        .set_manual_acks(true)
-        .set_max_packet_size(incoming, MAX_OUTGOING + 64 * 1024)
-        .set_last_will(LastWill::new(topics.status(), OFFLINE, QoS::AtLeastOnce, true));
+        .set_max_packet_size(incoming, MAX_OUTGOING + 64 * 1024);
     Ok(options)
 }
 
@@ -69,6 +79,7 @@ pub(super) fn broker(settings: &Mqtt) -> String {
     format!("{scheme}://{host}:{}", settings.port)
 }
 
-fn bare(host: &str) -> &str {
+/// The host without the brackets of an IPv6 address.
+pub(super) fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }

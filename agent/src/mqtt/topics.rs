@@ -1,5 +1,6 @@
 //! The names of the topics, as the contract gives them; pure, knows nothing of what the messages say.
 
+use super::operator::Said;
 use crate::config::NodeId;
 
 /// What an incoming message is about, by the topic it came on.
@@ -65,6 +66,24 @@ impl Topics {
         let one_level = !function_id.is_empty() && function_id.len() <= 256 && !function_id.contains(bad);
         one_level.then(|| format!("edge/telemetry/{}/{function_id}", self.node))
     }
+
+    /// A filter for the telemetry of all functions.
+    pub(super) fn all_telemetry(&self) -> String {
+        format!("edge/telemetry/{}/+", self.node)
+    }
+
+    /// What an operator hears on a topic; `None` when it is not one that the node speaks on.
+    pub(super) fn said(&self, topic: &str) -> Option<Said> {
+        let same = |ours: String, said: Said| (ours == topic).then_some(said);
+        same(self.inbound(Inbound::Desired), Said::Desired)
+            .or_else(|| same(self.reported(), Said::Reported))
+            .or_else(|| same(self.status(), Said::Status))
+            .or_else(|| same(self.heartbeat(), Said::Heartbeat))
+            .or_else(|| {
+                let function = topic.strip_prefix("edge/telemetry/")?.strip_prefix(self.node.as_str())?;
+                Some(Said::Telemetry(function.strip_prefix('/')?.to_owned()))
+            })
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +118,22 @@ mod tests {
             ["", "edge/routes/n2", "edge/routes/n1/", "edge/twin/n1/reported", "edge/twin/n1/desired/x"]
         {
             assert_eq!(ours.kind_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_operator_knows_what_a_node_says_by_its_topic() {
+        let ours = topics();
+        for (topic, said) in [
+            ("edge/twin/n1/desired", Some(Said::Desired)),
+            ("edge/twin/n1/reported", Some(Said::Reported)),
+            ("edge/status/n1", Some(Said::Status)),
+            ("edge/heartbeat/n1", Some(Said::Heartbeat)),
+            ("edge/telemetry/n1/fn_a", Some(Said::Telemetry("fn_a".to_owned()))),
+            ("edge/telemetry/n11/fn_a", None),
+            ("edge/status/n2", None),
+        ] {
+            assert_eq!(ours.said(topic), said, "{topic}");
         }
     }
 

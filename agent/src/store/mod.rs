@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, RwLock};
 
 pub use commit::Pending;
+pub use space::free_bytes;
 pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
 
 use commit::Committer;

@@ -26,7 +26,7 @@ impl Space {
 
 /// Bytes that this user may still write to the file system of a path.
 #[allow(clippy::unnecessary_cast)] // The fields are as wide as the machine.
-pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut stat = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the path ends with a zero, and the structure is ours and of the right size.

@@ -33,6 +33,11 @@ pub fn answers(text: &str) -> Vec<u8> {
     component(&with_text(wat!("answers"), text))
 }
 
+/// Answers 200 with so many zero bytes.
+pub fn answers_long(bytes: usize) -> Vec<u8> {
+    component(&wat!("answers_long").replace("@LEN@", &bytes.to_string()))
+}
+
 /// Answers 200 with `text` after `ms` milliseconds of computing.
 pub fn dawdles(ms: u32, text: &str) -> Vec<u8> {
     component(&with_text(wat!("dawdles"), text).replace("@MS@", &ms.to_string()))

@@ -29,6 +29,8 @@ pub enum Way {
     Keep,
     /// Sends `half` as a whole response, then computes for ever.
     AnswerThenSpin,
+    /// Sends `half` as a whole response, with the headers of the request.
+    Mirror,
 }
 
 /// A component that does so.
@@ -47,6 +49,10 @@ pub fn does(way: Way) -> Vec<u8> {
         Way::Keep => {
             "(drop (call $fields)) (drop (call $fields)) (drop (call $fields))
              (call $open-request (local.get $request)) (call $half) (call $close) (call $finish)"
+        }
+        Way::Mirror => {
+            "(global.set $headers (call $clone (call $headers-of (local.get $request))))
+             (call $half) (call $close) (call $finish)"
         }
         Way::AnswerThenSpin => "(call $half) (call $close) (call $finish) (call $spin)",
     };

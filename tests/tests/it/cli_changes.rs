@@ -136,3 +136,28 @@ fn a_watched_file_is_deployed_whenever_it_changes() {
     watch.says_after(mark, " runs; it was ready in ");
     agent.says("/fn", "three");
 }
+
+#[test]
+fn a_function_is_invoked_by_its_name_now_and_for_later() {
+    let (agent, folder) = (agent().start(), Folder::new());
+    let cli = twinlet(&agent);
+    cli.run(&["deploy", &folder.put("fn.wasm", &guests::answers("fine"))]).done();
+    let said = cli.run(&["invoke", "fn", "--data", r#"{"n": 1}"#]).done();
+    assert_eq!(said.out, "fine\n");
+    assert!(said.err.contains(" ms in all; ") && said.err.contains(" ms in the function; "), "{said:?}");
+    let report = cli.run(&["invoke", "fn", "--json", "--deadline", "2"]).done().json();
+    assert_eq!((&report["Success"], &report["Result"]), (&true.into(), &"fine".into()));
+    let promised = cli.run(&["invoke", "fn", "--async"]).done();
+    assert!(promised.out.starts_with("fn-") && promised.err.contains(promised.out.trim()), "{promised:?}");
+    assert_eq!(cli.run(&["invoke", "fn", "--async", "--wait"]).done().out, "fine\n");
+    cli.run(&["deploy", &folder.put("bad.wasm", &guests::traps())]).done();
+    for args in [&["invoke", "bad"] as &[&str], &["invoke", "bad", "--async", "--wait"]] {
+        let failed = cli.run(args);
+        assert_eq!((failed.code, failed.out.as_str()), (1, ""), "{args:?}: {failed:?}");
+        assert!(failed.err.contains("unreachable"), "{args:?}: {failed:?}");
+    }
+    let unknown = cli.run(&["invoke", "nobody"]);
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.err.contains("no function `nobody`"), "{unknown:?}");
+    assert!(cli.run(&["invoke", "fn", "--data", "[1]"]).err.contains("Params"));
+}

@@ -8,11 +8,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod access;
+mod access_example;
+mod access_headers;
+mod access_signed;
 mod actors;
 mod bad_artifacts;
 mod bad_messages;
 mod broker_doors;
 mod budgets;
+mod check;
 mod cli_changes;
 mod cli_shows;
 mod cli_talks;
@@ -20,14 +25,18 @@ mod deploying;
 mod doors;
 mod errors;
 mod exchange;
+mod hardening;
 mod hostile;
 mod hostile_middleware;
+mod inspect;
 mod languages;
 mod layers;
 mod ledger;
 mod limits;
 mod middleware;
 mod neighbour;
+mod new_project;
+mod operator;
 mod origins;
 mod power;
 mod reports;
@@ -40,6 +49,7 @@ mod slow_outbound;
 mod standards;
 mod systemd;
 mod telemetry;
+mod tls;
 mod twin;
 mod wasi_http;
 

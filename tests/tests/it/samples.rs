@@ -59,7 +59,11 @@ fn counter_actor_counts_keeps_its_count_and_ticks() {
 fn auth_lets_through_who_has_the_key() {
     let digest = artifacts::sha256(b"a long secret");
     let site = before_hello(
-        |site| sample(site, "auth", "auth").set("config", json!({ "sha256": [digest] })),
+        |site| {
+            sample(site, "auth", "auth")
+                .set("config", json!({ "sha256": [digest] }))
+                .set("permissions", json!({ "headers": ["x-api-key"] }))
+        },
         json!({ "auth": { "function_id": "auth", "attach": ["on-request"], "order": 10, "paths": ["/hello"] } }),
     );
     let with = |key: &str| site.agent.request("GET", "/hello").header("x-api-key", key).send().status;

@@ -13,17 +13,20 @@ use tokio::time::timeout;
 use super::Door;
 use super::outlet::Outlet;
 use crate::http::answer::Failure;
-use crate::http::deadlines::Exchange;
+use crate::http::patience::Exchange;
 use crate::http::{Body, Incoming, Outgoing, Service, request_id};
 
 /// How long past a call's deadline its worker has for an answer of its own.
 const ANSWER_GRACE: Duration = Duration::from_millis(30);
 
-pub(super) async fn exchange(request: Request<Streaming>, door: &Door) -> Outgoing {
+pub(super) async fn exchange(request: Request<Streaming>, door: &Door, state: &Exchange) -> Outgoing {
     let id = request_id(request.headers().get("x-request-id").map(HeaderValue::as_bytes));
     let whole = |failure: Failure| Outgoing::Whole(failure.answer(&id));
     let answer = match read(request, id.clone(), door).await {
-        Ok(incoming) => answered(incoming, &door.service).await.unwrap_or_else(whole),
+        Ok(incoming) => {
+            state.works();
+            answered(incoming, &door.service).await.unwrap_or_else(whole)
+        }
         Err(failure) => whole(failure),
     };
     door.service.leaves_by("public", answer, &id)
@@ -78,17 +81,21 @@ async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> R
         request_id,
         may_manage: false,
     };
-    incoming.may_manage = door.access.admit(&incoming)?.may_manage;
+    let signed = door.access.admit(&mut incoming)?;
     let limit = door.service.body_limit(&incoming, door.limits.max_body_bytes);
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Failure::TooLarge(limit));
     }
     let body = Limited::new(body, limit);
-    incoming.body = match door.service.streams(&incoming) {
+    // What is signed must be had whole before anyone acts on its first byte.
+    incoming.body = match signed.is_none() && door.service.streams(&incoming) {
         true => Body::Streamed(body.boxed_unsync()),
         false => Body::Whole(whole(body, limit, door.limits.body_timeout).await?),
     };
-    Ok(incoming)
+    match signed {
+        Some(signed) => door.access.settle(signed, incoming).await,
+        None => Ok(incoming),
+    }
 }
 
 async fn whole(body: Limited<Streaming>, limit: usize, within: Duration) -> Result<Vec<u8>, Failure> {

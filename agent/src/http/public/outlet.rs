@@ -12,7 +12,7 @@ use hyper::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::runtime::Handle;
 use twinlet_host::wasi_http::HyperOutgoingBody;
 
-use crate::http::deadlines::Exchange;
+use crate::http::patience::Exchange;
 
 /// A body on its way to a client.
 pub(super) struct Outlet {
