@@ -12,6 +12,8 @@ use crate::status::Phase;
 /// How long a new function may take to be fetched, compiled and started.
 const READY_WITHIN: Duration = Duration::from_secs(150);
 
+/// How long a function that is no longer wanted may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// What whoever was overtaken by another change is told.
 pub(super) const OVERTAKEN: &str = "another change came in between";
 
@@ -48,6 +50,10 @@ impl Service {
     pub(super) fn put_within(&self, time: Duration, bundle: Bundle) -> Result<u64, PutError> {
         let time = time.min(READY_WITHIN);
         let id = bundle.id.clone();
+        if !self.api.desired.borrow().functions.contains_key(&id) {
+            // What is said of one of this name that went must not be taken for news of this one.
+            self.gone(&id);
+        }
         let done = self.api.desk.ask(Ask::Put(Box::new(bundle)))?;
         let Some(spec) = done.desired.functions.get(&id) else {
             return Err(PutError::Failed(OVERTAKEN.to_owned()));
@@ -71,6 +77,17 @@ impl Service {
             log::warn!("function {id}: taking back what does not run: {error}");
         }
         Err(PutError::Failed(why))
+    }
+
+    /// Waits until a function that is no longer wanted is gone.
+    pub(super) fn gone(&self, id: &FunctionId) {
+        let mut board = self.board.subscribe();
+        let gone = board.wait_for(|all| !all.functions.contains_key(id));
+        let waited =
+            self.api.runtime.block_on(async { tokio::time::timeout(GONE_WITHIN, gone).await.is_ok() });
+        if !waited {
+            log::warn!("function {id} is no longer wanted and is still being let go");
+        }
     }
 
     /// Whether this is what is desired under an id. Its version alone does not tell: they begin anew with a function
