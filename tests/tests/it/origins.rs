@@ -165,3 +165,26 @@ fn an_agent_that_is_stopped_takes_back_what_was_not_ready_yet() {
     site.agent = site.agent.again(|agent| agent);
     assert_eq!(site.agent.local("GET", "/twinlet/functions", b"").json(), json!({ "functions": [] }));
 }
+
+#[test]
+fn who_is_overtaken_takes_nothing_away_from_who_came_later() {
+    let site = site();
+    let overtaken = {
+        let socket = site.agent.socket();
+        std::thread::spawn(move || {
+            let path = "/twinlet/functions/f?route=/f&max_execution_ms=20000";
+            over_unix(&socket, "PUT", path, &guests::spins_at_start()).unwrap()
+        })
+    };
+    eventually("the first one's start", || {
+        let told = site.agent.local("GET", "/twinlet/functions", b"").json();
+        (told["functions"][0]["phase"] == "starting").then_some(())
+    });
+    let (status, body) = put(&site.agent, "f", &guests::answers("the second"));
+    assert_eq!((status, &body["version"]), (200, &json!(2)), "{body}");
+    let overtaken = overtaken.join().unwrap();
+    assert_eq!(overtaken.status, 503, "{}", overtaken.text());
+    assert!(overtaken.text().contains("another change came in between"), "{}", overtaken.text());
+    site.agent.says("/f", "the second");
+    assert_eq!(site.agent.local("GET", "/functions", b"").json(), json!(["f"]));
+}

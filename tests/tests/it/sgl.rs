@@ -371,3 +371,20 @@ fn the_hub_takes_a_modules_id_and_gives_it_back() {
     eventually("the module again", || (agent.get("/target").header("x-mark") == "yes").then_some(()));
     assert_eq!(delete(agent, &uuid).status, 200);
 }
+
+#[test]
+fn a_name_whose_module_failed_is_free_at_once() {
+    let wasm = Wasm::start();
+    let mark = Modify::default().set("x-mark", "yes").at(&[Point::Response]);
+    let modules: Vec<Value> = (0..6)
+        .map(|turn| {
+            let bytes = if turn == 5 { mark.clone() } else { guests::noise(64 + turn) };
+            named("m", &wasm.file(&format!("{turn}.wasm"), &bytes).display().to_string(), &["OnResponse"])
+        })
+        .collect();
+    let told = post(&wasm.site.agent, &modules).json();
+    let results: Vec<&Value> = told["modules"].as_array().unwrap().iter().map(|m| &m["add_result"]).collect();
+    assert!(results[..5].iter().all(|result| result["Error"].is_string()), "{results:?}");
+    assert!(results[5]["Success"].is_string(), "{results:?}");
+    assert_eq!(wasm.get().header("x-mark"), "yes");
+}

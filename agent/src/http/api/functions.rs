@@ -6,11 +6,16 @@ use std::time::Duration;
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::super::Service;
-use crate::desired::{Ask, AskError, Bundle, FunctionId, Sha256};
+use crate::desired::{Ask, AskError, Bundle, FunctionId, FunctionSpec, Sha256};
 use crate::status::Phase;
 
 /// How long a new function may take to be fetched, compiled and started.
 const READY_WITHIN: Duration = Duration::from_secs(150);
+
+/// How long a function that is no longer wanted may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// What whoever was overtaken by another change is told.
+pub(super) const OVERTAKEN: &str = "another change came in between";
 
 /// Why a function was not put on the device.
 #[derive(Debug, thiserror::Error)]
@@ -45,15 +50,25 @@ impl Service {
     pub(super) fn put_within(&self, time: Duration, bundle: Bundle) -> Result<u64, PutError> {
         let time = time.min(READY_WITHIN);
         let id = bundle.id.clone();
+        if !self.api.desired.borrow().functions.contains_key(&id) {
+            // What is said of one of this name that went must not be taken for news of this one.
+            self.gone(&id);
+        }
         let done = self.api.desk.ask(Ask::Put(Box::new(bundle)))?;
-        let version = done.desired.functions.get(&id).map_or(0, |spec| spec.version);
-        let ready = async { tokio::time::timeout(time, self.ready(&id, version)).await };
+        let Some(spec) = done.desired.functions.get(&id) else {
+            return Err(PutError::Failed(OVERTAKEN.to_owned()));
+        };
+        let ready = async { tokio::time::timeout(time, self.ready(&id, spec)).await };
         let waited = self.api.runtime.block_on(ready);
         let why = match waited {
-            Ok(Ok(())) => return Ok(version),
+            Ok(Ok(())) => return Ok(spec.version),
             Ok(Err(why)) => why,
             Err(_) => format!("it was not ready within {} s", time.as_secs()),
         };
+        if !self.wants(&id, spec) {
+            // There is nothing of it left to take back, and what came later is another's.
+            return Err(PutError::Failed(why));
+        }
         let back = match done.before {
             Some(before) => Ask::Put(before),
             None => Ask::Remove(id.clone()),
@@ -64,28 +79,44 @@ impl Service {
         Err(PutError::Failed(why))
     }
 
-    /// Whether the doors have it; the board's followers are woken once they do.
-    fn serves(&self, id: &FunctionId, version: u64) -> bool {
-        let snapshot = self.serving.load();
-        let function = snapshot.functions.get(id).and_then(Option::as_ref);
-        function.is_some_and(|function| function.spec.version == version)
+    /// Waits until a function that is no longer wanted is gone.
+    pub(super) fn gone(&self, id: &FunctionId) {
+        let mut board = self.board.subscribe();
+        let gone = board.wait_for(|all| !all.functions.contains_key(id));
+        let waited =
+            self.api.runtime.block_on(async { tokio::time::timeout(GONE_WITHIN, gone).await.is_ok() });
+        if !waited {
+            log::warn!("function {id} is no longer wanted and is still being let go");
+        }
     }
 
-    /// Waits until a version of a function serves, or has failed.
-    async fn ready(&self, id: &FunctionId, version: u64) -> Result<(), String> {
+    /// Whether this is what is desired under an id. Its version alone does not tell: they begin anew with a function
+    /// that was removed.
+    fn wants(&self, id: &FunctionId, spec: &FunctionSpec) -> bool {
+        self.api.desired.borrow().functions.get(id) == Some(spec)
+    }
+
+    /// Whether the doors have it; the board's followers are woken once they do.
+    fn serves(&self, id: &FunctionId, spec: &FunctionSpec) -> bool {
+        let snapshot = self.serving.load();
+        let function = snapshot.functions.get(id).and_then(Option::as_ref);
+        function.is_some_and(|function| function.spec == *spec)
+    }
+
+    /// Waits until a function serves as it is wanted here, or has failed.
+    async fn ready(&self, id: &FunctionId, spec: &FunctionSpec) -> Result<(), String> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
         let mut stopping = self.api.stopping.clone();
         loop {
-            let wanted = desired.borrow_and_update().functions.get(id).map(|spec| spec.version);
-            if wanted != Some(version) {
-                return Err("another change came in between".to_owned());
+            if desired.borrow_and_update().functions.get(id) != Some(spec) {
+                return Err(OVERTAKEN.to_owned());
             }
             if let Some(function) = board.borrow_and_update().functions.get(id)
-                && function.version == version
+                && function.version == spec.version
             {
                 match function.phase {
-                    Phase::Running if self.serves(id, version) => return Ok(()),
+                    Phase::Running if self.serves(id, spec) => return Ok(()),
                     Phase::Failed | Phase::Backoff => {
                         return Err(function
                             .last_error

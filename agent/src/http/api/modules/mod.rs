@@ -21,6 +21,7 @@ use super::super::Service;
 use super::super::answer::{Answer, Failure};
 use super::Call;
 use super::call::json;
+use super::functions::OVERTAKEN;
 use crate::board::unix_seconds;
 use crate::desired::{Ask, AskError, Bundle, Desired, FunctionId, Module};
 use crate::routes::percent_decoded;
@@ -117,6 +118,9 @@ impl Service {
             replace: false,
         };
         self.put_within(left, bundle).map_err(|error| error.to_string())?;
+        if !self.api.desired.borrow().modules.contains_key(&uuid) {
+            return Err(OVERTAKEN.to_owned());
+        }
         self.check_exports(wanted).inspect_err(|_| {
             if let Err(error) = self.api.desk.ask(Ask::Remove(wanted.name.clone())) {
                 log::warn!("module {}: taking it away again: {error}", wanted.name);
@@ -144,7 +148,7 @@ impl Service {
     fn check_exports(&self, wanted: &Wanted) -> Result<(), String> {
         let serving = self.serving.load();
         let Some(Some(function)) = serving.functions.get(&wanted.name) else {
-            return Err("another change came in between".to_owned());
+            return Err(OVERTAKEN.to_owned());
         };
         let missing = wanted.points.iter().find(|(_, point)| !function.exports().attaches(*point));
         match missing {

@@ -1,7 +1,6 @@
 //! `/create` and `/delete`: functions come and go.
 
 use std::io;
-use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -21,8 +20,6 @@ const RUNTIME: &str = "wasm";
 const PAGES_PER_MB: u32 = 16;
 /// Instances that a function may have.
 const MAX_INSTANCES: f64 = 4_096.0;
-/// How long a function that was deleted may take to be gone.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// Fields of desired state, and what they are made of here.
 const NAMES: &[(&str, &str)] = &[
     ("entrypoint:", "Handler:"),
@@ -93,15 +90,7 @@ pub(in crate::http::api) fn delete(service: &Service, call: &mut Call) -> Result
         Err(error) => return Ok(refused(503, "Deletion failed", error)),
     }
     // Whoever creates it anew must not take this one for that one.
-    let mut board = service.board.subscribe();
-    let gone = async {
-        tokio::time::timeout(GONE_WITHIN, board.wait_for(|all| !all.functions.contains_key(&id)))
-            .await
-            .is_ok()
-    };
-    if !service.api.runtime.block_on(gone) {
-        log::warn!("function {id} was deleted and is still being let go");
-    }
+    service.gone(&id);
     Ok(json(200, &json!({ "Deleted": name })))
 }
 
