@@ -566,7 +566,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__deploy)
-            opts="-h --socket --name --route --method --config --entrypoint --memory-pages --max-execution-ms --http --telemetry --watch --json --help"
+            opts="-h --socket --name --route --method --config --entrypoint --memory-pages --max-execution-ms --http --header --telemetry --watch --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -605,6 +605,10 @@ _twinlet() {
                     return 0
                     ;;
                 --http)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

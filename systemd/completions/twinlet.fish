@@ -177,6 +177,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l entrypoint -d
 complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l memory-pages -d 'The most memory of an instance, in pages of 64 KiB' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l max-execution-ms -d 'The most time of a call, in milliseconds' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l http -d 'It may send requests to such URLs; may be repeated' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l header -d 'It sees this header of requests: authorization, cookie or x-api-key; may be repeated' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l telemetry -d 'It may send telemetry'
 complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l watch -d 'Deploy again whenever the file changes, until Ctrl-C'
 complete -c twinlet -n "__fish_twinlet_using_subcommand deploy" -l json -d 'Print JSON, for scripts'

@@ -63,6 +63,8 @@ pub(super) fn command() -> Command {
                 .value_parser(value_parser!(u64))
                 .help("The most time of a call, in milliseconds"),
             many("http", "PATTERN").help("It may send requests to such URLs; may be repeated"),
+            many("header", "NAME")
+                .help("It sees this header of requests: authorization, cookie or x-api-key; may be repeated"),
             option("telemetry", "").num_args(0).action(ArgAction::SetTrue).help("It may send telemetry"),
             option("watch", "")
                 .num_args(0)
@@ -93,9 +95,13 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
 /// What the flags say, as the agent reads it.
 fn query(matches: &ArgMatches) -> anyhow::Result<String> {
     let mut pairs = Vec::new();
-    for (name, flag) in
-        [("route", "route"), ("method", "method"), ("http", "http"), ("entrypoint", "entrypoint")]
-    {
+    for (name, flag) in [
+        ("route", "route"),
+        ("method", "method"),
+        ("http", "http"),
+        ("header", "header"),
+        ("entrypoint", "entrypoint"),
+    ] {
         let values = matches.get_many::<String>(flag).into_iter().flatten();
         pairs.extend(values.map(|value| format!("{name}={}", encoded(value))));
     }

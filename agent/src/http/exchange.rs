@@ -57,6 +57,8 @@ pub(super) struct Exchange<'a> {
     pub(super) began: Instant,
     /// When its client is answered at the latest.
     pub(super) deadline: Instant,
+    /// Whether the request came over TLS.
+    pub(super) secure: bool,
 }
 
 impl Exchange<'_> {
@@ -175,7 +177,7 @@ impl Exchange<'_> {
                 return self.invoke(target, request, Some(trace));
             }
             let unfit = |_| CallError::Guest("the request can not be passed on".into());
-            self.collect(function, proxy::request_from(request).map_err(unfit)?, Some(trace))
+            self.collect(function, proxy::request_from(request, self.secure).map_err(unfit)?, Some(trace))
         })
     }
 
@@ -199,7 +201,7 @@ impl Exchange<'_> {
                 self.invoke(target, request, None).map(Some)
             })?);
         }
-        let for_proxy = proxy::request_from(request)?;
+        let for_proxy = proxy::request_from(request, self.secure)?;
         let nobody_after = self.links(AttachPoint::Response, &request.path).is_empty();
         Ok(self.counted(Turn::Run, function, &request.request_id, || match nobody_after {
             true => self.stream(function, for_proxy, reply).map(|()| None),

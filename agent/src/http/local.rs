@@ -142,6 +142,7 @@ fn incoming(request: &Request, request_id: String) -> Incoming {
         body: Body::default(),
         request_id,
         may_manage: false,
+        secure: false,
     }
 }
 

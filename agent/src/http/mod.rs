@@ -104,6 +104,8 @@ pub struct Incoming {
     pub request_id: String,
     /// Whether the management API is open to it.
     pub may_manage: bool,
+    /// Whether it came over TLS.
+    pub secure: bool,
 }
 
 /// Takes the answer, once.
@@ -244,7 +246,8 @@ impl Service {
         let service = self.clone();
         let on_errors = !snapshot.chains.of(AttachPoint::Error, &incoming.path).is_empty();
         let work = Box::new(move |turn| {
-            let exchange = Exchange { service: &service, snapshot: &snapshot, began, deadline };
+            let secure = incoming.secure;
+            let exchange = Exchange { service: &service, snapshot: &snapshot, began, deadline, secure };
             exchange.run(turn, target, incoming, guarded, reply);
         });
         self.workers.submit(&lane, deadline, work);

@@ -104,16 +104,17 @@ pub(super) fn request_of(incoming: Incoming) -> Result<http::Request<Streamed>, 
         Some(query) => format!("{}?{query}", incoming.path),
         None => incoming.path,
     };
-    build(&incoming.method, &uri, incoming.headers, incoming.body.streamed())
+    build(&incoming.method, &uri, incoming.headers, incoming.body.streamed(), incoming.secure)
 }
 
 /// The same from what middleware has seen.
-pub(super) fn request_from(request: &Request) -> Result<http::Request<Streamed>, Failure> {
+pub(super) fn request_from(request: &Request, secure: bool) -> Result<http::Request<Streamed>, Failure> {
     let uri = match &request.query {
         Some(query) => format!("{}?{query}", request.path),
         None => request.path.clone(),
     };
-    build(&request.method, &uri, request.headers.clone(), Body::Whole(request.body.clone()).streamed())
+    let body = Body::Whole(request.body.clone()).streamed();
+    build(&request.method, &uri, request.headers.clone(), body, secure)
 }
 
 fn build(
@@ -121,10 +122,14 @@ fn build(
     uri: &str,
     mut headers: Vec<(String, Vec<u8>)>,
     body: Streamed,
+    secure: bool,
 ) -> Result<http::Request<Streamed>, Failure> {
     // The length stays, for the body passes as it came.
     drop_hop_by_hop(&mut headers, &["content-length"]);
     let mut request = http::Request::builder().method(method).uri(uri);
+    if secure {
+        request = request.extension(http::uri::Scheme::HTTPS);
+    }
     for (name, value) in headers {
         request = request.header(name.as_str(), value.as_slice());
     }
@@ -172,7 +177,7 @@ mod tests {
             ("x-own", "2"),
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let request = build("GET", "/a?b", headers.to_vec(), Body::default().streamed()).unwrap();
+        let request = build("GET", "/a?b", headers.to_vec(), Body::default().streamed(), false).unwrap();
         let names: Vec<_> = request.headers().keys().map(|name| name.as_str()).collect();
         assert_eq!(names, ["host", "content-length", "x-own"]);
         assert_eq!(request.uri().path_and_query().unwrap().as_str(), "/a?b");

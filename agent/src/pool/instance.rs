@@ -99,7 +99,9 @@ impl Instance {
         on_response: impl FnOnce(Result<http::Response<HyperOutgoingBody>, ErrorCode>) + Send + Sync + 'static,
     ) -> wasmtime::Result<bool> {
         let handler = exported(self.handlers.wasi_http.as_ref())?;
-        let (request, answer) = wasi_http::incoming(&mut self.store, request, Scheme::Http, on_response)?;
+        let secure = request.extensions().get::<http::uri::Scheme>() == Some(&http::uri::Scheme::HTTPS);
+        let scheme = if secure { Scheme::Https } else { Scheme::Http };
+        let (request, answer) = wasi_http::incoming(&mut self.store, request, scheme, on_response)?;
         let called = handler.call_handle(&mut self.store, request, answer);
         let answered = wasi_http::end(&mut self.store);
         called.map(|()| answered)

@@ -80,6 +80,7 @@ async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> R
         body: Body::default(),
         request_id,
         may_manage: false,
+        secure: door.tls.is_some(),
     };
     let signed = door.access.admit(&mut incoming)?;
     let limit = door.service.body_limit(&incoming, door.limits.max_body_bytes);
@@ -90,7 +91,11 @@ async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> R
     // What is signed must be had whole before anyone acts on its first byte.
     incoming.body = match signed.is_none() && door.service.streams(&incoming) {
         true => Body::Streamed(body.boxed_unsync()),
-        false => Body::Whole(whole(body, limit, door.limits.body_timeout).await?),
+        // Who may send more gets more time for it.
+        false => {
+            let times = u32::try_from(limit.div_ceil(door.limits.max_body_bytes)).unwrap_or(u32::MAX);
+            Body::Whole(whole(body, limit, door.limits.body_timeout.saturating_mul(times)).await?)
+        }
     };
     match signed {
         Some(signed) => door.access.settle(signed, incoming).await,

@@ -111,7 +111,7 @@ impl Service {
         let uuid = Uuid::new_v4().to_string();
         let bundle = Bundle {
             id: wanted.name.clone(),
-            function: self.function_of(&module),
+            function: self.function_of(&module, &wanted.headers),
             routes: Map::new(),
             middleware: wanted.attached(order),
             module: Some((uuid.clone(), module)),
@@ -129,7 +129,7 @@ impl Service {
         Ok(uuid)
     }
 
-    fn function_of(&self, module: &Module) -> Map<String, Value> {
+    fn function_of(&self, module: &Module, headers: &[String]) -> Map<String, Value> {
         let function = json!({
             "artifact_url": format!("upload://{}", module.sha256),
             "sha256": module.sha256,
@@ -137,6 +137,7 @@ impl Service {
             "entrypoint": "middleware",
             "memory_pages": MEMORY_PAGES.min(self.api.settings.max_memory_pages),
             "max_execution_ms": MAX_EXECUTION_MS,
+            "permissions": { "headers": headers },
         });
         match function {
             Value::Object(fields) => fields,

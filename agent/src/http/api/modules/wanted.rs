@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::desired::{AttachPoint, FunctionId, Object, Problems};
+use crate::desired::{AttachPoint, FunctionId, Object, Problems, WITHHELD};
 
 /// Modules in one body.
 const MAX_MODULES: usize = 64;
@@ -27,6 +27,8 @@ pub(super) struct Wanted {
     pub(super) file_path: String,
     /// Where it is attached, by sgl-router's name and ours.
     pub(super) points: Vec<(&'static str, AttachPoint)>,
+    /// The headers that it asks for beside those that every function sees.
+    pub(super) headers: Vec<String>,
 }
 
 /// The modules of a body.
@@ -62,20 +64,31 @@ impl Wanted {
             problems.add(&fields.path("module_type"), "`Middleware` is wanted");
         }
         let points = read_points(&mut fields, problems);
+        let headers = fields.texts("headers", problems).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        if !headers.iter().all(|name| WITHHELD.contains(&name.as_str())) {
+            problems.add(
+                &fields.path("headers"),
+                format_args!("only `{}` can be asked for", WITHHELD.join("`, `")),
+            );
+        }
         fields.end(problems);
-        Some(Self { name: name?, file_path: file_path?.to_owned(), points: points? })
+        Some(Self { name: name?, file_path: file_path?.to_owned(), points: points?, headers })
     }
 
     /// The module as the answer repeats it, with what became of it.
     pub(super) fn told(&self, result: &Value) -> Value {
         let names = self.points.iter().map(|(name, _)| *name);
-        json!({
+        let mut told = json!({
             "name": self.name,
             "file_path": self.file_path,
             "module_type": "Middleware",
             "attach_points": attach_points(names),
             "add_result": result,
-        })
+        });
+        if let (false, Some(told)) = (self.headers.is_empty(), told.as_object_mut()) {
+            told.insert("headers".to_owned(), self.headers.clone().into());
+        }
+        told
     }
 
     /// Its middleware of desired state. A failure is passed over, as sgl-router does.
@@ -179,6 +192,8 @@ mod tests {
                 json!([{ "Middleware": "OnError" }, { "Middleware": "OnError" }]),
                 "modules[1].attach_points[1]: stands there twice",
             ),
+            ("headers", json!(["host"]), "modules[1].headers: only"),
+            ("headers", json!("cookie"), "modules[1].headers: a list"),
             ("surprise", json!(1), "modules[1].surprise: is not a key"),
             ("add_result", json!({ "Success": "x" }), "modules[1].add_result: is not a key"),
         ] {

@@ -12,8 +12,17 @@ use super::super::functions::PutError;
 use crate::desired::{Ask, AskError, Bundle, FunctionId};
 
 /// The parameters that the query may have.
-const PARAMETERS: &[&str] =
-    &["route", "method", "memory_pages", "max_execution_ms", "http", "telemetry", "config", "entrypoint"];
+const PARAMETERS: &[&str] = &[
+    "route",
+    "method",
+    "memory_pages",
+    "max_execution_ms",
+    "http",
+    "header",
+    "telemetry",
+    "config",
+    "entrypoint",
+];
 
 /// `PUT /twinlet/functions/{id}`: the body is the component; the query says the rest. Puts it in the place of one that
 /// was asked for on the device before.
@@ -90,7 +99,7 @@ fn settings(call: &Call) -> Result<Map<String, Value>, Failure> {
         Some("true") => true,
         Some(_) => return Err(Failure::Invalid("telemetry: true or false is wanted".into())),
     };
-    function.insert("permissions".into(), json!({ "http": call.parameters("http"), "telemetry": telemetry }));
+    function.insert("permissions".into(), json!({ "http": call.parameters("http"), "headers": call.parameters("header"), "telemetry": telemetry }));
     Ok(function)
 }
 

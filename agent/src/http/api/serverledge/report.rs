@@ -61,7 +61,7 @@ impl Invocation {
     /// Makes it, on a worker.
     pub(super) fn run(&self, turn: Turn) -> Ended {
         let Self { service, snapshot, began, deadline, .. } = self;
-        let exchange = Exchange { service, snapshot, began: *began, deadline: *deadline };
+        let exchange = Exchange { service, snapshot, began: *began, deadline: *deadline, secure: false };
         let mut trace = Trace { prints: self.prints, ..Trace::default() };
         let answered = exchange.traced(turn, &self.target, &self.request, &mut trace);
         match (turn, answered) {
