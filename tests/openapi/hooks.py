@@ -30,20 +30,31 @@ def packed(component):
 TAR = packed(HELLO)
 
 
+def is_text(value):
+    return value is None or isinstance(value, str)
+
+
+def is_number(value, least):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
+
+
 @schemathesis.hook
 def map_body(context, body):
-    """Where what was made up is of an odd length, it becomes something real, so that both kinds are asked for."""
+    """Where what was made up is of an odd length, it becomes something real, so that both kinds are asked for. What is
+    wrong on purpose stays wrong."""
     if not isinstance(body, dict):
         return body
     modules = body.get("modules")
     for module in modules if isinstance(modules, list) else []:
         path = module.get("file_path") if isinstance(module, dict) else None
-        if isinstance(path, str) and path.startswith("/") and len(path) % 2:
+        if isinstance(path, str) and path.startswith("/") and "\0" not in path and len(path) in range(1, 4097, 2):
             module["file_path"] = str(MODULES / "request-log.wasm")
-    if context.operation.path == "/create" and isinstance(body.get("Runtime"), str) and len(body["Runtime"]) % 2:
-        body.update(Runtime="wasm", MemoryMB=16, TarFunctionCode=TAR)
-        for name in ("CustomImage", "Handler", "CPUDemand"):
-            body.pop(name, None)
+    texts = [body.get(name) for name in ("CustomImage", "Handler", "TarFunctionCode")]
+    sound = all(map(is_text, texts)) and is_number(body.get("MemoryMB"), 1)
+    cpu = body.get("CPUDemand")
+    if context.operation.path == "/create" and sound and (cpu is None or is_number(cpu, float("-inf"))):
+        if isinstance(body.get("Runtime"), str) and len(body["Runtime"]) % 2:
+            body.update(Runtime="wasm", MemoryMB=16, TarFunctionCode=TAR, CustomImage=None, Handler=None, CPUDemand=1)
     return body
 
 
