@@ -11,8 +11,9 @@
 //! | `access` | who may do what at the public door |
 //! | `api` | the management API |
 //! | `answer` | the contract's errors, and the agent's own pages |
-//! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
-//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`; `heads` for what is no request, `deadlines` and `patience` for slow peers |
+//! | `local` | tiny_http on a Unix socket of mode 0600, behind `gate`, with `chunked` for what comes piece by piece |
+//! | `heads` | which bytes are a request that has one meaning only |
+//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with `deadlines` and `patience` for slow peers |
 
 #[cfg(feature = "public-door")]
 mod access;
@@ -23,7 +24,7 @@ mod chunked;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
-#[cfg(feature = "public-door")]
+mod gate;
 pub(crate) mod heads;
 pub mod local;
 mod middleware;

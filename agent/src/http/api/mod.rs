@@ -26,6 +26,8 @@ use tokio::sync::watch;
 
 pub(super) use call::Call;
 pub use serverledge::Results;
+#[cfg(fuzzing)]
+pub(crate) use serverledge::fuzz_package;
 
 use super::answer::{Answer, Failure};
 use super::{Incoming, Outgoing, Reply, Service};
