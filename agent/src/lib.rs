@@ -52,6 +52,8 @@ pub mod config;
 pub mod desired;
 pub mod engine;
 pub mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod hub;
 pub mod keyvalue;

@@ -58,6 +58,11 @@ pub fn file_limit() -> usize {
     if told { usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX) } else { usize::MAX }
 }
 
+/// How many it has open; 0 where `/proc` is not mounted.
+pub fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
 /// Raises that limit as far as it may be raised; where many connections are allowed, the usual 1024 is little.
 pub fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub struct AgentBuilder {
     binary: PathBuf,
     state: Arc<TempDir>,
     env: BTreeMap<String, String>,
+    files: Option<u32>,
 }
 
 impl AgentBuilder {
@@ -50,13 +51,20 @@ impl AgentBuilder {
             ("LOG_LEVEL", "debug"),
         ];
         let env = env.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        Self { binary: binary.into(), state, env }
+        Self { binary: binary.into(), state, env, files: None }
     }
 
     /// Sets a variable of its environment, which is otherwise empty but for `PATH` and `HOME`.
     #[must_use]
     pub fn env(mut self, key: &str, value: impl ToString) -> Self {
         self.env.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    /// Lets it have so many files and sockets open, and no more.
+    #[must_use]
+    pub fn files(mut self, most: u32) -> Self {
+        self.files = Some(most);
         self
     }
 
@@ -108,16 +116,26 @@ impl AgentBuilder {
     /// Starts it without waiting for anything, for a start that is to fail.
     pub fn spawn(&self) -> Agent {
         let inherited = ["PATH", "HOME", "LLVM_PROFILE_FILE"].map(|key| (key, std::env::var_os(key)));
-        let mut child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command
             .arg("run")
             .env_clear()
             .envs(inherited.into_iter().filter_map(|(key, value)| Some((key, value?))))
             .envs(&self.env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}", self.binary.display()));
+            .stderr(Stdio::piped());
+        if let Some(most) = self.files {
+            let limit = libc::rlimit { rlim_cur: most.into(), rlim_max: most.into() };
+            // SAFETY: the limit is read, and lives through the call.
+            let set = move || match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            };
+            // SAFETY: between fork and exec it makes one call to the system, which allocates nothing.
+            unsafe { command.pre_exec(set) };
+        }
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.binary.display()));
         let log = Journal::default();
         let (lines, entries) = (BufReader::new(child.stderr.take().unwrap()), log.clone());
         std::thread::Builder::new()

@@ -158,7 +158,7 @@ pub(super) fn open_doors(
     #[cfg(not(feature = "public-door"))]
     {
         drop((handle, stop, guard, store, metrics));
-        let loopback = LocalDoor::open_loopback(listen, service.clone(), max_body)
+        let loopback = LocalDoor::open_loopback(listen, socket, service.clone(), max_body)
             .with_context(|| format!("listening on {listen}"))?;
         let address = loopback.address();
         log::info!("listening on http://{} and {}", address.unwrap_or(listen), socket.display());

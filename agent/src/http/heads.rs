@@ -227,6 +227,26 @@ fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
 }
 
+/// What is let pass is the same however it is cut into pieces, and ends where what is refused begins.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(data: &[u8]) {
+    let (mut whole, mut heads) = (Framing::new(8192), 0);
+    let outcome = whole.read(data, &mut |seen| heads += u32::from(matches!(seen, Seen::Head { .. })));
+    let (mut pieces, mut of_pieces, mut passed) = (Framing::new(8192), 0, Ok(()));
+    for (at, byte) in data.iter().enumerate() {
+        let mut count = |seen| of_pieces += u32::from(matches!(seen, Seen::Head { .. }));
+        passed = pieces.read(std::slice::from_ref(byte), &mut count).map_err(|_| at);
+        if passed.is_err() {
+            break;
+        }
+    }
+    assert_eq!(heads, of_pieces);
+    assert_eq!(outcome.is_ok(), passed.is_ok());
+    if let (Err(of_whole), Err(at)) = (outcome, passed) {
+        assert!(of_whole <= at, "{of_whole} > {at}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
-//! The local door: tiny_http on a Unix socket that only this user can open, on every build. Whoever can open it is
-//! trusted, which tiny_http needs: it limits neither heads nor connections nor time.
+//! The local door: tiny_http on a Unix socket that only this user can open, on every build, behind a `gate`. Whoever
+//! can open it is trusted, which tiny_http needs: it limits no time.
 
 use std::fs;
 use std::io::{self, Read};
@@ -7,17 +7,19 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tiny_http::{HTTPVersion, Header, Listener, Method, Request, Response, Server};
+use tiny_http::{HTTPVersion, Header, Method, Request, Response, Server};
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use super::answer::Failure;
 use super::chunked::{self, Framing};
+use super::gate::{Gate, Outer};
 use super::{Answer, Body, Incoming, Outgoing, Service, request_id};
-use crate::thread::Thread;
+use crate::thread::{STACK, Thread};
 
 /// An answer up to this size fits the socket's buffer, and is written without waiting for the client.
 const SMALL_BYTES: usize = 64 << 10;
@@ -25,69 +27,171 @@ const SMALL_BYTES: usize = 64 << 10;
 /// The name of the door on the socket.
 const LOCAL: &str = "local";
 
+/// Between two tries to listen anew.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A body of up to this size was read by tiny_http.
+const READ_BYTES: usize = 1024;
+/// How much longer a body may be than it is taken, and still be told so by the service.
+const TOLD_BYTES: u64 = 64 << 20;
+
 /// The running door.
 pub struct LocalDoor {
-    server: Arc<Server>,
+    /// What listens behind the gate; another one after it failed.
+    server: Arc<Mutex<Arc<Server>>>,
+    stop: mpsc::Sender<()>,
+    gate: AbortHandle,
     thread: Thread,
-    socket: Option<PathBuf>,
+    address: Option<SocketAddr>,
+    sockets: Vec<PathBuf>,
+}
+
+/// Where tiny_http listens.
+struct Inner {
+    path: PathBuf,
+    /// The name that it is bound under first.
+    fresh: PathBuf,
+}
+
+/// What answers what comes by one door.
+#[derive(Clone)]
+struct Behind {
+    door: &'static str,
+    service: Arc<Service>,
+    max_body: usize,
 }
 
 impl LocalDoor {
     /// Opens the door at a path. A socket that an earlier run left there is replaced.
     pub fn open(socket: &Path, service: Arc<Service>, max_body: usize) -> io::Result<Self> {
-        // Bound under another name first: it must never stand at its place with wider permissions.
-        let fresh = socket.with_added_extension("new");
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&fresh)?;
-        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
-        fs::rename(&fresh, socket)?;
-        Self::serve(LOCAL, listener.into(), Some(socket.to_owned()), service, max_body)
+        let inner =
+            Inner { path: socket.with_added_extension("in"), fresh: socket.with_added_extension("new") };
+        let behind = Behind { door: LOCAL, service, max_body };
+        let outer = || bind(&inner.fresh, socket).map(Outer::Unix);
+        let mut door = Self::serve(&inner, outer, behind)?;
+        door.sockets.push(socket.to_owned());
+        Ok(door)
     }
 
-    /// Opens a door on a loopback address, for builds without the public one.
-    pub fn open_loopback(address: SocketAddr, service: Arc<Service>, max_body: usize) -> io::Result<Self> {
+    /// Opens a door on a loopback address, for builds without the public one; `near` is where a socket may be put.
+    pub fn open_loopback(
+        address: SocketAddr,
+        near: &Path,
+        service: Arc<Service>,
+        max_body: usize,
+    ) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             let why =
                 "a build without the public door listens on loopback only; set listen_addr to 127.0.0.1";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let listener = std::net::TcpListener::bind(address)?;
-        Self::serve("loopback", listener.into(), None, service, max_body)
+        let address = listener.local_addr()?;
+        let inner = Inner { path: near.with_added_extension("lo"), fresh: near.with_added_extension("new") };
+        let behind = Behind { door: "loopback", service, max_body };
+        let mut door = Self::serve(&inner, || Ok(Outer::Tcp(listener)), behind)?;
+        door.address = Some(address);
+        Ok(door)
     }
 
     /// Where it listens, if that is an IP address.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.server.server_addr().to_ip()
+        self.address
     }
 
-    fn serve(
-        door: &'static str,
-        listener: Listener,
-        socket: Option<PathBuf>,
-        service: Arc<Service>,
-        max_body: usize,
-    ) -> io::Result<Self> {
-        let server = Arc::new(Server::from_listener(listener, None).map_err(io::Error::other)?);
+    fn serve(inner: &Inner, outer: impl FnOnce() -> io::Result<Outer>, behind: Behind) -> io::Result<Self> {
+        let most = behind.max_body.max(behind.service.api.settings.max_body_bytes);
+        let longest = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(TOLD_BYTES);
+        let runtime = behind.service.api.runtime.clone();
+        let (path, fresh) = (inner.path.clone(), inner.fresh.clone());
+        let first = Arc::new(listen(inner)?);
+        let gate = Gate { inner: path.clone(), longest }.open(outer()?, &runtime)?;
+        let server = Arc::new(Mutex::new(first));
+        let (stop, stopped) = mpsc::channel();
         let of_thread = server.clone();
-        let thread = Thread::start(door, move || {
-            // The iterator ends when the door is unblocked.
-            for request in of_thread.incoming_requests() {
-                answer(door, request, &service, max_body);
-            }
-        })?;
-        Ok(Self { server, thread, socket })
+        let inner = Inner { path: path.clone(), fresh };
+        let thread = Thread::start(behind.door, move || run(&inner, &of_thread, &stopped, &behind))?;
+        Ok(Self { server, stop, gate, thread, address: None, sockets: vec![path] })
     }
 
     /// Closes the door; a client that holds up its thread is left behind at the deadline.
     pub fn close_by(self, deadline: Instant) {
-        self.server.unblock();
-        self.thread.join_by(deadline);
-        if let Some(Err(error)) = self.socket.as_ref().map(fs::remove_file) {
-            log::debug!("removing the local socket: {error}");
+        if self.stop.send(()).is_err() {
+            log::debug!("the local door has ended already");
         }
+        locked(&self.server).unblock();
+        self.thread.join_by(deadline);
+        // Not before: what was answered last is still to pass.
+        self.gate.abort();
+        for socket in &self.sockets {
+            if let Err(error) = fs::remove_file(socket) {
+                log::debug!("removing the local socket: {error}");
+            }
+        }
+    }
+}
+
+/// Answers until it is stopped. Tiny_http takes any failed accept for the end; then it is begun anew.
+fn run(inner: &Inner, server: &Mutex<Arc<Server>>, stopped: &mpsc::Receiver<()>, behind: &Behind) {
+    loop {
+        let now = locked(server).clone();
+        // The iterator ends when the door is unblocked, or can not accept.
+        for request in now.incoming_requests() {
+            take(request, behind);
+        }
+        drop(now);
+        let mut failing = false;
+        loop {
+            if !matches!(stopped.try_recv(), Err(mpsc::TryRecvError::Empty)) {
+                return;
+            }
+            match listen(inner) {
+                Ok(fresh) => {
+                    log::warn!("{}: accepting connections had failed, and is begun anew", behind.door);
+                    *locked(server) = Arc::new(fresh);
+                    break;
+                }
+                Err(error) if !std::mem::replace(&mut failing, true) => {
+                    log::error!("{}: listening anew, which is tried on: {error}", behind.door);
+                }
+                Err(_) => {}
+            }
+            if !matches!(stopped.recv_timeout(PAUSE), Err(mpsc::RecvTimeoutError::Timeout)) {
+                return;
+            }
+        }
+    }
+}
+
+fn locked(server: &Mutex<Arc<Server>>) -> MutexGuard<'_, Arc<Server>> {
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen(inner: &Inner) -> io::Result<Server> {
+    Server::from_listener(bind(&inner.fresh, &inner.path)?, None).map_err(io::Error::other)
+}
+
+/// Listens at a path, bound under another name first: it must never stand at its place with wider permissions.
+fn bind(fresh: &Path, path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(fresh)?;
+    fs::set_permissions(fresh, fs::Permissions::from_mode(0o600))?;
+    fs::rename(fresh, path)?;
+    Ok(listener)
+}
+
+/// Answers a request here, or on a thread of its own where its body is still to come; the gate bounds how many.
+fn take(request: Request, behind: &Behind) {
+    let chunked = request.headers().iter().any(|header| header.field.equiv("transfer-encoding"));
+    if !chunked && request.body_length().is_none_or(|length| length <= READ_BYTES) {
+        return answer(behind.door, request, &behind.service, behind.max_body);
+    }
+    let of_thread = behind.clone();
+    let work = move || answer(of_thread.door, request, &of_thread.service, of_thread.max_body);
+    if let Err(error) = thread::Builder::new().name("local-read".into()).stack_size(STACK).spawn(work) {
+        log::warn!("{}: no thread to read a request: {error}", behind.door);
     }
 }
 

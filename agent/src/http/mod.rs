@@ -12,8 +12,9 @@
 //! | `api` | the management API |
 //! | `withheld` | the headers that functions see only where they ask |
 //! | `answer` | the contract's errors, and the agent's own pages |
-//! | `local` | tiny_http on a Unix socket of mode 0600, with `chunked` for what comes piece by piece |
-//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with TLS where it is set; `heads`, `deadlines`, `patience` for bad and slow peers |
+//! | `local` | tiny_http on a Unix socket of mode 0600, behind `gate`, with `chunked` for what comes piece by piece |
+//! | `heads` | which bytes are a request that has one meaning only |
+//! | `public` | hyper on `LISTEN_ADDR:LISTEN_PORT`, with TLS where it is set; `deadlines` and `patience` for slow peers |
 
 #[cfg(feature = "public-door")]
 mod access;
@@ -24,7 +25,7 @@ mod chunked;
 #[cfg(feature = "public-door")]
 mod deadlines;
 mod exchange;
-#[cfg(feature = "public-door")]
+mod gate;
 pub(crate) mod heads;
 pub mod local;
 mod middleware;
@@ -149,12 +150,10 @@ impl Service {
             reply(Outgoing::Whole(page));
             return None;
         }
-        if !incoming.may_manage {
-            return self.call(incoming, reply);
-        }
-        match api::handle(self, incoming, reply) {
-            Ok(by) => by,
-            Err((incoming, reply)) => self.call(incoming, reply),
+        let meant = incoming.may_manage.then(|| api::meant(&incoming.method, &incoming.path)).flatten();
+        match meant {
+            Some(meant) => api::handle(self, meant, incoming, reply),
+            None => self.call(incoming, reply),
         }
     }
 

@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 
 use crate::store::{Store, StoreError, Table};
 use place::Place;
+#[cfg(fuzzing)]
+pub use place::fuzz_place;
 use restore::restore;
 pub use state::Counts;
 use state::State;

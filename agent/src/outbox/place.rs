@@ -75,3 +75,15 @@ impl Counter {
         Some((function, Self { sequence: u64::from_be_bytes(*sequence), id }))
     }
 }
+
+/// A key that is read as a message's or a counter's is that one's key.
+#[cfg(fuzzing)]
+pub fn fuzz_place(data: &[u8]) {
+    if let Some(place) = Place::read(data, 0) {
+        assert_eq!(place.key(), data);
+    }
+    let (key, value) = data.split_at(data.len() / 2);
+    if let Some((function, counter)) = Counter::read(key, value) {
+        assert_eq!((Counter::key(&function), &counter.value()[..]), (key.to_vec(), value));
+    }
+}

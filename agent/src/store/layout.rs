@@ -82,3 +82,22 @@ pub(super) fn key_of<'a>(table: &str, place: &'a [u8]) -> &'a [u8] {
 pub(super) fn chunk_key(table: &str, key: &[u8], index: u8) -> Vec<u8> {
     [b"x/", table.as_bytes(), b"/", key, &[index]].concat()
 }
+
+/// A first chunk as the disk gives it: whatever it says, its value is no larger than a value may be, and what is cut
+/// fits when it is put together.
+#[cfg(fuzzing)]
+pub fn fuzz_layout(data: &[u8]) {
+    if let Some((head, rest)) = Head::read(data) {
+        assert!(head.more_chunks() <= MAX_CHUNKS);
+        head.fits("t", b"k", rest);
+    }
+    if data.len() <= MAX_VALUE_BYTES {
+        let (first, more) = cut("t", b"k", data);
+        let whole: Vec<u8> = more.fold(first, |mut whole, chunk| {
+            whole.extend_from_slice(chunk);
+            whole
+        });
+        let read = Head::read(&whole).map(|(head, value)| head.fits("t", b"k", value));
+        assert_eq!(read, Some(true));
+    }
+}

@@ -26,6 +26,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(fuzzing)]
+pub use layout::fuzz_layout;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -51,15 +51,16 @@ fn a_client_that_sends_no_head_is_let_go() {
 }
 
 #[test]
-fn one_peer_can_not_take_all_connections() {
-    let site = Site::start(agent().env("HTTP_MAX_CONNECTIONS_PER_PEER", 4));
-    let connect = || std::net::TcpStream::connect(site.agent.address()).unwrap();
-    let mut oldest = connect();
-    let _held: Vec<_> = (0..3).map(|_| connect()).collect();
-    // One more is served, and the one that has kept the agent waiting longest gives its place.
-    site.agent.answers("/healthz", 200);
-    oldest.set_read_timeout(Some(twinlet_tests::DEADLINE)).unwrap();
-    assert_eq!(oldest.read(&mut [0; 16]).unwrap_or(0), 0, "the oldest connection is still open");
+fn one_peer_can_not_take_all_connections_and_the_idlest_of_its_own_gives_way() {
+    let site =
+        Site::start(agent().env("HTTP_MAX_CONNECTIONS_PER_PEER", 4).env("HTTP_IDLE_TIMEOUT_SECS", 300));
+    let mut first = std::net::TcpStream::connect(site.agent.address()).unwrap();
+    first.set_read_timeout(Some(twinlet_tests::DEADLINE)).unwrap();
+    let held: Vec<_> = (0..3).map(|_| std::net::TcpStream::connect(site.agent.address()).unwrap()).collect();
+    // The fifth gets the place of the one that has been idle longest.
+    assert_eq!(site.agent.get("/healthz").status, 200);
+    assert_eq!(first.read(&mut [0]).unwrap_or(0), 0, "the first is still open");
+    drop(held);
 }
 
 #[test]

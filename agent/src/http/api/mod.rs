@@ -26,6 +26,8 @@ use tokio::sync::watch;
 
 pub(super) use call::Call;
 pub use serverledge::Results;
+#[cfg(fuzzing)]
+pub(crate) use serverledge::fuzz_package;
 
 use super::answer::{Answer, Failure};
 use super::{Incoming, Outgoing, Reply, Service};
@@ -114,7 +116,7 @@ impl Service {
 
 /// How an operation is carried out.
 #[derive(Clone, Copy)]
-enum Carried {
+pub(super) enum Carried {
     /// At once, on the thread that asks; must not wait for anything.
     Now(fn(&Service, &Call) -> Result<Answer, Failure>),
     /// On a thread of its own; may wait.
@@ -147,7 +149,7 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 /// What a request means to the API.
-enum Meant {
+pub(super) enum Meant {
     /// This, and of the function or result of that name.
     Operation(Carried, Option<String>),
     /// Something, by one of these methods.
@@ -160,29 +162,29 @@ pub(super) fn is_of_api(path: &str) -> bool {
         || OPERATIONS.iter().any(|Operation(_, pattern, _)| fits(pattern, path).is_some())
 }
 
-/// Carries out what a request asks for; the request comes back where it is none of the API's.
+/// Carries out what a request was found to mean. Returns by when the answer is there, where it is to come.
 pub(super) fn handle(
     service: &Arc<Service>,
+    meant: Meant,
     incoming: Incoming,
     reply: Reply,
-) -> Result<Option<Instant>, (Incoming, Reply)> {
-    let carried = match meant(&incoming.method, &incoming.path) {
-        None => return Err((incoming, reply)),
-        Some(Meant::OtherMethods(methods)) => {
+) -> Option<Instant> {
+    let (carried, call) = match meant {
+        Meant::OtherMethods(methods) => {
             let answer = Failure::MethodNotAllowed(methods).answer(&incoming.request_id);
             reply(Outgoing::Whole(answer));
-            return Ok(None);
+            return None;
         }
-        Some(Meant::Operation(carried, name)) => (carried, Call::new(incoming, name)),
+        Meant::Operation(carried, name) => (carried, Call::new(incoming, name)),
     };
     match carried {
-        (Carried::Now(operation), call) => {
+        Carried::Now(operation) => {
             let answer = operation(service, &call);
             reply(Outgoing::Whole(answer.unwrap_or_else(|failure| failure.answer(&call.request_id))));
-            Ok(None)
+            None
         }
-        (Carried::Aside(operation), call) => Ok(aside(service, operation, call, reply)),
-        (Carried::Later(operation), call) => Ok(operation(service, call, reply)),
+        Carried::Aside(operation) => aside(service, operation, call, reply),
+        Carried::Later(operation) => operation(service, call, reply),
     }
 }
 
@@ -215,7 +217,8 @@ fn aside(
     Some(Instant::now() + ANSWERED_WITHIN)
 }
 
-fn meant(method: &str, path: &str) -> Option<Meant> {
+/// What a request means to the API, if it means anything.
+pub(super) fn meant(method: &str, path: &str) -> Option<Meant> {
     let found: Vec<_> = OPERATIONS
         .iter()
         .filter_map(|Operation(method, pattern, carried)| Some((*method, *carried, fits(pattern, path)?)))

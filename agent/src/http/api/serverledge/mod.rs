@@ -21,6 +21,8 @@ mod status;
 
 pub(super) use create::{create, delete};
 pub(super) use invoke::{invoke, poll};
+#[cfg(fuzzing)]
+pub(crate) use package::fuzz_package;
 pub(super) use prewarm::prewarm;
 pub use results::Results;
 pub(super) use status::{functions, status};

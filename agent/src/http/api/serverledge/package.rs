@@ -108,3 +108,14 @@ fn span<R: std::io::Read>(entry: &Entry<'_, R>, length: usize) -> Option<Range<u
 
 #[cfg(test)]
 mod tests;
+
+/// Whatever an archive holds, what is taken for the component is within it.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_package(data: &[u8]) {
+    if let Ok(component) = find(data, 1 << 20) {
+        assert!(component.end <= data.len() && component.len() <= 1 << 20);
+    }
+    if let Ok(package) = Package::read(&String::from_utf8_lossy(data), 1 << 20) {
+        assert!(package.component().starts_with(COMPONENT));
+    }
+}
