@@ -89,8 +89,9 @@ fn assert_a_good_client_is_served(address_of: impl Fn(u32) -> Ipv4Addr) {
     println!("descriptors, threads, bytes: {before:?}, then {during:?}");
     assert!(during.0 <= before.0 + MAX_CONNECTIONS + 16, "{before:?}, {during:?}");
     assert!(during.1 <= before.1 + 16, "{before:?}, {during:?}");
-    // 32 MiB for what is not sent whole or not read, and as much again for what is being made.
-    assert!(during.2 <= before.2 + (128 << 20), "{before:?}, {during:?}");
+    // 16 MiB for what is not sent whole or not read, and several times as much for what comes and is made meanwhile;
+    // without a bound it would be 1 GiB.
+    assert!(during.2 <= before.2 + (192 << 20), "{before:?}, {during:?}");
 }
 
 #[test]
