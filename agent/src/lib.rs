@@ -37,8 +37,8 @@
 //! and only there), `timers` (delayed casts and restarts of actors), `epoch` (the guests' deadline clock), `local` (the
 //! local door). [`agent::Agent`] owns them all.
 //! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `http-out` (a request that a guest
-//! sends by `wasi:http`), `local-write` (a large answer to a slow local client), `api` (one operation of the management
-//! API).
+//! sends by `wasi:http`), `local-read` and `local-write` (what a slow local client sends or gets), `api` (one operation
+//! of the management API).
 
 pub mod actors;
 pub mod agent;

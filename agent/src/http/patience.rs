@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Bytes of bodies that are not whole and of answers that are not read, of all connections together. Past it, some of
 /// those whose peers are waited for are closed.
-const MOST_HELD: usize = 32 << 20;
+const MOST_HELD: usize = 16 << 20;
 /// Of the agent, which works, and so waits for nobody.
 const WORKING: u64 = 0;
 

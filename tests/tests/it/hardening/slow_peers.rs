@@ -34,7 +34,7 @@ fn slow(nth: u32, from: Ipv4Addr, site: &Site) -> Option<TcpStream> {
     let mut stream = connect_from(from, &site.agent).unwrap();
     let begin = match nth % 8 {
         0..=3 => "GET /good HTTP/1.1\r\nhost: h\r\nx-slow: ".to_owned(),
-        1 => {
+        4..=6 => {
             format!("POST /good HTTP/1.1\r\nhost: h\r\ncontent-length: 500000\r\n\r\n{}", "x".repeat(400_000))
         }
         _ => "GET /large HTTP/1.1\r\nhost: h\r\n\r\n".to_owned(),
@@ -61,7 +61,7 @@ fn assert_in_time(what: &str, mut between: impl FnMut(), mut request: impl FnMut
     while taken.len() < 3 && !taken.iter().any(in_time) {
         taken.push(p99());
     }
-    println!("{what}: p99 {taken:?}");
+    eprintln!("{what}: p99 {taken:?}");
     assert!(taken.iter().any(in_time), "{what}: p99 {taken:?}");
 }
 
@@ -86,11 +86,12 @@ fn assert_a_good_client_is_served(address_of: impl Fn(u32) -> Ipv4Addr) {
     assert_in_time("new connections", &mut comes_back, || get(&client()));
     assert_in_time("one connection", &mut comes_back, || get(&kept));
     let during = measure();
-    println!("descriptors, threads, bytes: {before:?}, then {during:?}");
+    eprintln!("descriptors, threads, bytes: {before:?}, then {during:?}");
     assert!(during.0 <= before.0 + MAX_CONNECTIONS + 16, "{before:?}, {during:?}");
     assert!(during.1 <= before.1 + 16, "{before:?}, {during:?}");
-    // 32 MiB for what is not sent whole or not read, and as much again for what is being made.
-    assert!(during.2 <= before.2 + (128 << 20), "{before:?}, {during:?}");
+    // 16 MiB for what is not sent whole or not read, and several times as much for what comes and is made meanwhile;
+    // without a bound it would be 1 GiB.
+    assert!(during.2 <= before.2 + (192 << 20), "{before:?}, {during:?}");
 }
 
 #[test]
