@@ -68,7 +68,9 @@ build() {
   choose "$1"
   use_c_tools
   choose_std
-  cargo build --locked --release -p twinlet --target "$target" "${features[@]}" "${std[@]}"
+  # Nothing unwinds: the release profile aborts on panic. The tables for it would be a megabyte.
+  RUSTFLAGS="${RUSTFLAGS-} -Cforce-unwind-tables=no" \
+    cargo build --locked --release -p twinlet --target "$target" "${features[@]}" "${std[@]}"
   local binary=$CARGO_TARGET_DIR/$target/release/twinlet size
   size=$(stat -c %s "$binary")
   echo "$target: $size bytes of $budget: $binary"

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::super::Service;
-use crate::desired::{AttachPoint, Desired, FunctionId, Host, RouteSpec};
+use crate::desired::{AttachPoint, Desired, FunctionId, Host, OnFailure, RouteSpec};
 use crate::hub::Connection;
 use crate::metrics::Counts;
 use crate::pool::Function;
@@ -24,9 +24,18 @@ pub(super) struct Facts {
     pub(super) instances: i64,
     pub(super) counts: Counts,
     pub(super) exports_answerer: bool,
-    /// The middleware in front of its routes, and whether each is ready.
-    pub(super) guards: Vec<(FunctionId, bool)>,
+    /// The middleware in front of its routes.
+    pub(super) guards: Vec<Guard>,
     pub(super) connection: Connection,
+}
+
+/// A function in front of another.
+pub(super) struct Guard {
+    pub(super) id: FunctionId,
+    /// Whether it can be called.
+    pub(super) ready: bool,
+    /// Whether it is passed over where it fails.
+    pub(super) open: bool,
 }
 
 /// Where a component is.
@@ -57,11 +66,15 @@ impl Facts {
             _ => Artifact::Missing,
         };
         let is_ready = |function: &FunctionId| snapshot.functions.get(function).is_some_and(Option::is_some);
-        let mut guards: Vec<(FunctionId, bool)> = Vec::new();
+        let mut guards: Vec<Guard> = Vec::new();
         for route in desired.routes.values().filter(|route| route.function_id == id) {
             for link in snapshot.chains.of(AttachPoint::Request, &route.path.to_string()) {
-                if !guards.iter().any(|(guard, _)| *guard == link.function_id) {
-                    guards.push((link.function_id.clone(), is_ready(&link.function_id)));
+                if !guards.iter().any(|guard| guard.id == link.function_id) {
+                    guards.push(Guard {
+                        id: link.function_id.clone(),
+                        ready: is_ready(&link.function_id),
+                        open: link.on_failure == OnFailure::Open,
+                    });
                 }
             }
         }

@@ -97,12 +97,13 @@ fn artifact(facts: &Facts) -> Step {
     let sha: String = spec.sha256.to_string().chars().take(12).collect();
     match facts.artifact {
         Artifact::Missing => {
-            let state = if failed_in(facts, &["fetching", "verifying"]) { State::Bad } else { State::Wait };
-            step(
-                "artifact",
-                state,
-                format!("{sha}… is not on the device; from {}", shown(&spec.artifact_url)),
-            )
+            let from = shown(&spec.artifact_url);
+            if failed_in(facts, &["fetching", "verifying"]) {
+                let why = last_error(facts);
+                let detail = format!("{sha}… is not on the device, and could not be had from {from}: {why}");
+                return step("artifact", State::Bad, detail);
+            }
+            step("artifact", State::Wait, format!("{sha}… is not on the device yet; it comes from {from}"))
         }
         _ => step("artifact", State::Ok, format!("{sha}… is on the device")),
     }
@@ -180,16 +181,20 @@ fn guarded(facts: &Facts) -> Option<Step> {
     if facts.guards.is_empty() {
         return None;
     }
-    let missing: Vec<&str> =
-        facts.guards.iter().filter(|(_, ready)| !ready).map(|(guard, _)| guard.as_str()).collect();
-    let all: Vec<&str> = facts.guards.iter().map(|(guard, _)| guard.as_str()).collect();
-    Some(match missing.is_empty() {
-        true => step("middleware", State::Ok, format!("requests pass {} first", all.join(", "))),
-        false => step(
-            "middleware",
-            State::Bad,
-            format!("{} is not ready, and closes what it guards", missing.join(", ")),
-        ),
+    let named = |ready: bool, open: bool| {
+        let those = facts.guards.iter().filter(|guard| guard.ready == ready && guard.open == open);
+        those.map(|guard| guard.id.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let all: Vec<&str> = facts.guards.iter().map(|guard| guard.id.as_str()).collect();
+    let (closing, passed_over) = (named(false, false), named(false, true));
+    Some(match (closing.is_empty(), passed_over.is_empty()) {
+        (false, _) => {
+            step("middleware", State::Bad, format!("{closing} is not ready, and closes what it guards"))
+        }
+        (true, false) => {
+            step("middleware", State::Wait, format!("{passed_over} is not ready, and is passed over"))
+        }
+        (true, true) => step("middleware", State::Ok, format!("requests pass {} first", all.join(", "))),
     })
 }
 
@@ -244,6 +249,7 @@ fn last_error(facts: &Facts) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::Guard;
     use super::*;
     use crate::desired::{Accepted, Change, Defaults};
     use crate::metrics::Counts;
@@ -316,10 +322,14 @@ mod tests {
     #[test]
     fn what_is_in_the_way_of_a_function_that_runs_is_told() {
         let mut guarded = facts(Phase::Running, Some(3), None);
-        guarded.guards = vec![("auth".parse().unwrap(), false)];
+        let auth = Guard { id: "auth".parse().unwrap(), ready: false, open: false };
+        guarded.guards = vec![auth];
         let (conclusion, steps) = explain(&guarded);
         assert_eq!(bad(&steps), ["middleware"]);
         assert!(conclusion.starts_with("f runs, but middleware: auth is not ready"), "{conclusion}");
+
+        guarded.guards.iter_mut().for_each(|guard| guard.open = true);
+        assert!(bad(&explain(&guarded).1).is_empty(), "what fails open is in nobody's way");
 
         let mut mute = facts(Phase::Running, Some(3), None);
         mute.exports_answerer = false;
