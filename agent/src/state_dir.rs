@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -11,6 +12,8 @@ use crate::config::NodeId;
 
 /// The file whose lock says that an agent works in the directory.
 const LOCK: &str = "lock";
+/// How long somebody may look whether an agent works in the directory.
+const LOOKED_AT: Duration = Duration::from_millis(200);
 /// Bytes of the device key.
 const KEY_BYTES: usize = 32;
 
@@ -64,7 +67,7 @@ impl StateDir {
         }
         let path = fs::canonicalize(path).map_err(failed)?;
         let lock = File::create(path.join(LOCK)).map_err(failed)?;
-        lock.try_lock().map_err(|error| match error {
+        locked(&lock).map_err(|error| match error {
             TryLockError::WouldBlock => StateDirError::InUse { path: path.display().to_string() },
             TryLockError::Error(source) => failed(source),
         })?;
@@ -126,6 +129,17 @@ pub fn in_use(path: &Path) -> io::Result<bool> {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Takes the lock. Whoever looks whether it is taken holds it for a moment, which is not to end a start.
+fn locked(lock: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + LOOKED_AT;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOOKED_AT / 20),
+            outcome => return outcome,
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Twin {
                 None => return,
                 Some(Came::Ask(asked)) => self.answer(asked),
                 Some(Came::Message(message)) => {
-                    if !self.message(message, &inbound) {
+                    if !self.message(message, &inbound, &mut desk) {
                         return;
                     }
                 }
@@ -124,7 +124,7 @@ impl Twin {
     }
 
     /// Takes one message. False where the agent ends before what it says is on the disk.
-    fn message(&mut self, message: Message, inbound: &mpsc::Receiver<Message>) -> bool {
+    fn message(&mut self, message: Message, inbound: &mpsc::Receiver<Message>, desk: &mut Asks) -> bool {
         let topic = topic(message.kind);
         let taken = match self.take(message.kind, &message.payload) {
             Ok(Change::None) => {
@@ -132,7 +132,7 @@ impl Twin {
                 Taken::Unchanged
             }
             Ok(Change::Next(accepted, desired)) => {
-                if !self.keep(topic, &accepted, inbound) {
+                if !self.keep(topic, &accepted, inbound, desk) {
                     return false;
                 }
                 self.publish(topic, *accepted, *desired);
@@ -150,14 +150,21 @@ impl Twin {
 
     /// Does what was asked for on the device, once: who asked learns how it went, and can ask again.
     fn answer(&mut self, asked: Asked) {
-        let before = match &asked.ask {
-            Ask::Put(bundle) => self.accepted.bundle(&bundle.id).map(Box::new),
-            Ask::Remove(_) => None,
+        let id = match &asked.ask {
+            Ask::Put(bundle) => Some(bundle.id.clone()),
+            Ask::Remove(_) | Ask::TakeBack { .. } => None,
         };
+        let before = id.as_ref().and_then(|id| self.accepted.bundle(id)).map(Box::new);
         let done = self.accepted.ask(asked.ask, &self.defaults).and_then(|(accepted, desired)| {
             self.store.keep_accepted(&accepted).map_err(|error| AskError::Disk(error.to_string()))?;
+            // The hub's own state may not be readable here, which the board goes on to say.
+            let said = accepted.desired(&self.defaults).is_err().then(|| self.board.now());
             self.publish("management API", *accepted, *desired);
-            Ok(Done { desired: self.desired.borrow().clone(), before })
+            if let Some(said) = said {
+                self.board.desired(Some(said.last_desired_version), said.last_desired_status);
+            }
+            let kept = id.and_then(|id| self.accepted.kept(&id).cloned());
+            Ok(Done { desired: self.desired.borrow().clone(), before, kept })
         });
         if let Err(error) = &done {
             log::info!("management API: refused: {error}");
@@ -183,7 +190,13 @@ impl Twin {
 
     /// Puts it on the disk, however long that takes: sessions are clean, so the broker would not say it again. False
     /// where the agent ends before it is done.
-    fn keep(&self, topic: &str, accepted: &Accepted, inbound: &mpsc::Receiver<Message>) -> bool {
+    fn keep(
+        &self,
+        topic: &str,
+        accepted: &Accepted,
+        inbound: &mpsc::Receiver<Message>,
+        desk: &mut Asks,
+    ) -> bool {
         let mut said = String::new();
         while let Err(error) = self.store.keep_accepted(accepted) {
             let told = format!("{topic}: not kept on the disk, so not acted on: {error}");
@@ -194,6 +207,13 @@ impl Twin {
             }
             if inbound.is_closed() {
                 return false;
+            }
+            // Whoever asks on the device is not to wait for the same disk.
+            while let Ok(asked) = desk.asks.try_recv() {
+                let told = asked.answer.send(Err(AskError::Disk(error.to_string())));
+                if told.is_err() {
+                    log::debug!("management API: whoever asked is gone");
+                }
             }
             std::thread::sleep(KEEP_AGAIN);
         }

@@ -301,7 +301,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l route -d 'Let it open these paths, such as \'/api/*\'; may stand more than once' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l admin -d 'Let it open the management API, and every route'
 complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l hmac -d 'Make a secret to sign requests with, not a key to send'
-complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l json -d 'Say it as JSON'
+complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -s h -l help -d 'Print help'
 complete -c twinlet -n "__fish_twinlet_using_subcommand version" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand version" -s h -l help -d 'Print help'

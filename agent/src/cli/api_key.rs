@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
+use super::output::{Output, json_flag};
 use crate::desired::{FunctionId, PathPattern};
 
 const EXAMPLES: &str = "\
@@ -33,7 +34,6 @@ pub(super) fn command() -> Command {
             Arg::new("admin")
                 .long("admin")
                 .action(ArgAction::SetTrue)
-                .required_unless_present("route")
                 .help("Let it open the management API, and every route"),
         )
         .arg(
@@ -50,7 +50,8 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Make a secret to sign requests with, not a key to send"),
         )
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Say it as JSON"))
+        .group(ArgGroup::new("opens").args(["admin", "route"]).required(true).multiple(true))
+        .arg(json_flag())
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -61,7 +62,6 @@ fn route(text: &str) -> Result<String, String> {
     PathPattern::of_any(text).map(|_| text.to_owned())
 }
 
-#[allow(clippy::print_stdout, reason = "what was asked for goes to standard output")]
 pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| anyhow::anyhow!("the system has no random numbers"))?;
@@ -70,12 +70,13 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let routes: Vec<&String> = matches.get_many("route").unwrap_or_default().collect();
     let signs = matches.get_flag("hmac");
     let entry = entry(name, &key, signs, matches.get_flag("admin"), &routes);
-    if matches.get_flag("json") {
-        println!("{}", json!({ "name": name, "key": key, "entry": entry }));
+    let output = Output::of(matches);
+    if output.json {
+        output.json(&json!({ "name": name, "key": key, "entry": entry }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let what = if signs { "The secret to sign with:" } else { "The key, which is shown only here:" };
-    println!("{what}\n\n  {key}\n\nIts entry for API_KEYS_FILE:\n\n{entry}");
+    output.raw(format!("{what}\n\n  {key}\n\nIts entry for API_KEYS_FILE:\n\n{entry}\n").as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

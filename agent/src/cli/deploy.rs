@@ -1,5 +1,6 @@
 //! `twinlet deploy`: puts a component on the running agent, and with `--watch` again whenever its file changes.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -22,6 +23,8 @@ const WITHIN: Duration = Duration::from_secs(200);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How often a watched file is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
+/// The most that an agent can be set to take.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 /// The longest id that a function has.
 const MAX_ID: usize = 64;
 
@@ -128,6 +131,18 @@ fn id_of(file: &Path) -> anyhow::Result<String> {
     }
 }
 
+/// A component's bytes, as far as any agent could take them.
+pub(super) fn component_of(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(file)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().with_context(|| file.display().to_string())?;
+    let fits = u64::try_from(bytes.len()).is_ok_and(|length| length < MAX_FILE_BYTES);
+    if fits { Ok(bytes) } else { Err(anyhow!("{}: larger than any agent takes", file.display())) }
+}
+
 /// A component and where it goes.
 struct Deployment {
     file: PathBuf,
@@ -140,7 +155,7 @@ struct Deployment {
 impl Deployment {
     /// Sends the file, and says what became of it.
     fn once(&self) -> anyhow::Result<()> {
-        let component = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
+        let component = component_of(&self.file)?;
         let answer = self.send(&component)?;
         if self.output.json {
             return self.output.json(&answer);
@@ -188,6 +203,9 @@ impl Deployment {
     fn watch(&self) -> anyhow::Result<()> {
         self.client.get("/twinlet/status")?;
         let mut deployed = None;
+        if Stamp::of(&self.file).is_none() {
+            note(&format!("waiting for {}, which is not there yet", self.file.display()));
+        }
         loop {
             let now = Stamp::of(&self.file);
             if now != deployed && now.is_some() && self.is_settled(now.as_ref()) {

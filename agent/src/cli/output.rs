@@ -123,12 +123,12 @@ impl Output {
 
     /// Writes JSON over several lines.
     pub(super) fn json(&self, value: &Value) -> anyhow::Result<()> {
-        self.raw(format!("{value:#}\n").as_bytes())
+        self.raw(format!("{}\n", clean_json(&format!("{value:#}"))).as_bytes())
     }
 
     /// Writes JSON on one line, where one value follows the other.
     pub(super) fn json_line(&self, value: &Value) -> anyhow::Result<()> {
-        self.raw(format!("{value}\n").as_bytes())
+        self.raw(format!("{}\n", clean_json(&value.to_string())).as_bytes())
     }
 
     /// Writes text of several lines that came from elsewhere: as it is to a pipe, with its control characters escaped to
@@ -145,6 +145,22 @@ impl Output {
             result => Ok(result?),
         }
     }
+}
+
+/// JSON that says the same and steers no terminal: what serde leaves as it is stands only within strings.
+fn clean_json(text: &str) -> String {
+    let steers = |c: char| is_steering(c) && c != '\n';
+    if !text.chars().any(steers) {
+        return text.to_owned();
+    }
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c) {
+            code if steers(c) => clean.push_str(&format!("\\u{code:04x}")),
+            _ => clean.push(c),
+        }
+    }
+    clean
 }
 
 /// Writes one line to standard error. Nobody is left to tell where that is closed.
@@ -202,11 +218,16 @@ pub(super) fn clean_lines(text: &str) -> String {
     escaped(text, |c| matches!(c, '\n' | '\t'))
 }
 
+/// Whether a terminal would do something else than show it: obey it, or turn the direction of writing.
+fn is_steering(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
 fn escaped(text: &str, keep: impl Fn(char) -> bool) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() || turns) && !keep(c) {
+        if is_steering(c) && !keep(c) {
             clean.extend(c.escape_default());
         } else {
             clean.push(c);

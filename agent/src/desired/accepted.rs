@@ -166,6 +166,11 @@ impl Accepted {
         desired
     }
 
+    /// What is kept of a function that was asked for on the device.
+    pub fn kept(&self, id: &FunctionId) -> Option<&Value> {
+        self.local.kept(id)
+    }
+
     /// A function that was asked for on the device, with all that came with it.
     pub fn bundle(&self, id: &FunctionId) -> Option<Bundle> {
         self.local.bundle(id)

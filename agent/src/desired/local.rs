@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::problems::Problems;
-use super::{Defaults, Desired, FunctionId, FunctionSpec, MiddlewareSpec, RouteSpec};
+use super::{
+    Defaults, Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, RouteId, RouteSpec, Sha256,
+};
 
 /// Functions that may be asked for on the device.
 const MAX_FUNCTIONS: usize = 256;
@@ -43,6 +45,15 @@ pub enum Ask {
     Put(Box<Bundle>),
     /// A function goes, with all that came with it.
     Remove(FunctionId),
+    /// What was put goes again, if it is still what was put; what stands above it does not matter.
+    TakeBack {
+        /// The function's id.
+        id: FunctionId,
+        /// What was kept of it, as [`Done::kept`] said.
+        kept: Value,
+        /// What comes in its place.
+        before: Option<Box<Bundle>>,
+    },
 }
 
 /// A function, its routes and its middleware, as JSON of desired state.
@@ -87,6 +98,8 @@ pub struct Done {
     pub desired: Arc<Desired>,
     /// What it replaced, as it would be put there again.
     pub before: Option<Box<Bundle>>,
+    /// The function that was put, as it is kept.
+    pub kept: Option<Value>,
 }
 
 /// Why a change is not made; nothing has changed then.
@@ -130,7 +143,7 @@ impl Local {
     pub(super) fn with(&self, ask: Ask, above: &Desired, defaults: &Defaults) -> Result<Self, AskError> {
         let id = match &ask {
             Ask::Put(bundle) => &bundle.id,
-            Ask::Remove(id) => id,
+            Ask::Remove(id) | Ask::TakeBack { id, .. } => id,
         };
         let origin = above.origins.get(id).copied();
         let mut next = self.clone();
@@ -151,6 +164,17 @@ impl Local {
                 Ok(next)
             }
             (Ask::Remove(id), Some(origin)) => Err(AskError::OfTheHub(id, origin)),
+            (Ask::TakeBack { id, kept, .. }, _) if self.functions.get(id.as_str()) != Some(&kept) => {
+                Err(AskError::Unknown(id))
+            }
+            (Ask::TakeBack { id, before, .. }, _) => {
+                if let Some(before) = before {
+                    next.put(*before, above, defaults)?;
+                } else {
+                    next.drop_all_of(&id);
+                }
+                Ok(next)
+            }
         }
     }
 
@@ -173,7 +197,11 @@ impl Local {
             if read.is_some_and(|route| route.function_id != id) {
                 problems.add(&path, "is not to this function");
             }
-            let there = route.parse().is_ok_and(|route| above.routes.contains_key(&route));
+            let id_of_route = route.parse::<RouteId>();
+            if let Err(error) = &id_of_route {
+                problems.add(&path, error);
+            }
+            let there = id_of_route.is_ok_and(|route| above.routes.contains_key(&route));
             if taken(route, there || self.routes.contains_key(route), |own| &own.routes) {
                 problems.add(&path, "is the id of another route already");
             }
@@ -184,7 +212,11 @@ impl Local {
             if read.is_some_and(|spec| spec.function_id != id) {
                 problems.add(&path, "does not attach this function");
             }
-            let there = attached.parse().is_ok_and(|id| above.middleware.contains_key(&id));
+            let id_of_middleware = attached.parse::<MiddlewareId>();
+            if let Err(error) = &id_of_middleware {
+                problems.add(&path, error);
+            }
+            let there = id_of_middleware.is_ok_and(|id| above.middleware.contains_key(&id));
             if taken(attached, there || self.middleware.contains_key(attached), |own| &own.middleware) {
                 problems.add(&path, "is the id of other middleware already");
             }
@@ -198,6 +230,16 @@ impl Local {
         self.middleware.extend(middleware);
         self.modules.extend(module);
         Ok(())
+    }
+
+    /// What is kept of a function.
+    pub(super) fn kept(&self, id: &FunctionId) -> Option<&Value> {
+        self.functions.get(id.as_str())
+    }
+
+    /// The components of this layer; those that the hub's cover may be wanted again.
+    fn components(&self) -> impl Iterator<Item = Sha256> {
+        self.functions.values().filter_map(|f| f.get("sha256")?.as_str()?.parse().ok())
     }
 
     /// A function of this layer with all that came with it.
@@ -233,6 +275,7 @@ impl Local {
     /// Adds to the hub's desired state what it does not name itself. What no longer fits this device's configuration
     /// is left out, and named: it must not keep the hub's own from being carried out.
     pub(super) fn add_to(&self, desired: &mut Desired, defaults: &Defaults) {
+        desired.kept.extend(self.components());
         for (name, value) in &self.functions {
             let Ok(id) = name.parse::<FunctionId>() else { continue };
             if desired.functions.contains_key(&id) {
@@ -365,5 +408,44 @@ mod tests {
         let (accepted, desired) = accepted.ask(remove(), &Defaults::default()).unwrap();
         assert_eq!((*accepted.clone(), *desired), (Accepted::default(), Desired::default()));
         assert!(matches!(accepted.ask(remove(), &Defaults::default()), Err(AskError::Unknown(_))));
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_was_put_and_nothing_that_came_later() {
+        let defaults = Defaults::default();
+        let (one, _) = put(&Accepted::default(), bundle("a", "/a")).unwrap();
+        let id: FunctionId = "a".parse().unwrap();
+        let take_back = |accepted: &Accepted, kept: &Value, before| {
+            accepted.ask(Ask::TakeBack { id: id.clone(), kept: kept.clone(), before }, &defaults)
+        };
+        let kept = one.kept(&id).cloned().unwrap();
+        let (two, _) = put(&one, Bundle { replace: true, ..bundle("a", "/b") }).unwrap();
+        assert!(matches!(take_back(&two, &kept, None), Err(AskError::Unknown(_))));
+
+        // Although the hub has the name by now.
+        let document = json!({ "$version": 1, "functions": { "a": function() } });
+        let (covered, _) = twin(&one, document);
+        let (gone, desired) = take_back(&covered, &kept, None).unwrap();
+        assert_eq!((gone.kept(&id), desired.functions.len()), (None, 1));
+
+        let before = one.bundle(&id).map(Box::new);
+        let later = two.kept(&id).cloned().unwrap();
+        let (back, desired) = take_back(&two, &later, before).unwrap();
+        assert_eq!(desired.routes.len(), 1);
+        assert_eq!(back.bundle(&id).map(|bundle| bundle.routes), one.bundle(&id).map(|bundle| bundle.routes));
+    }
+
+    #[test]
+    fn a_name_that_no_route_can_have_is_told() {
+        let mut wrong = bundle("a", "/a");
+        wrong.routes = fields(json!({ "x".repeat(65): { "path": "/a", "function_id": "a" } }));
+        assert!(matches!(put(&Accepted::default(), wrong), Err(AskError::Invalid(_))));
+    }
+
+    #[test]
+    fn components_stay_while_the_hub_covers_them() {
+        let (accepted, _) = put(&Accepted::default(), bundle("a", "/a")).unwrap();
+        let (_, desired) = twin(&accepted, json!({ "$version": 1, "functions": { "a": function() } }));
+        assert_eq!(desired.kept.len(), 1);
     }
 }

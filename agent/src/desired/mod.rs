@@ -11,7 +11,7 @@ mod middleware;
 mod problems;
 mod route;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -44,6 +44,8 @@ pub struct Desired {
     pub origins: BTreeMap<FunctionId, Origin>,
     /// What was added by `POST /wasm`, by its module id; the hub may use the id of its function by now.
     pub modules: BTreeMap<String, Module>,
+    /// Components of all that was asked for on the device, wanted now or not.
+    pub kept: BTreeSet<Sha256>,
     /// Functions that were asked for on the device and that its configuration no longer admits, with the reason.
     pub misfits: BTreeMap<FunctionId, String>,
 }

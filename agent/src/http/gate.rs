@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -104,15 +105,28 @@ impl Gate {
     async fn pass(&self, client: Box<dyn Duplex>) -> io::Result<()> {
         let (mut from_inner, to_inner) = UnixStream::connect(&self.inner).await?.into_split();
         let (from_client, mut to_client) = tokio::io::split(client);
+        let answered = AtomicBool::new(false);
         let refusal = {
-            let down = tokio::io::copy(&mut from_inner, &mut to_client);
+            let down = async {
+                let mut piece = vec![0; PIECE];
+                loop {
+                    let read = from_inner.read(&mut piece).await?;
+                    if read == 0 {
+                        return io::Result::Ok(());
+                    }
+                    answered.store(true, Relaxed);
+                    to_client.write_all(piece.get(..read).unwrap_or_default()).await?;
+                }
+            };
             tokio::pin!(down);
             tokio::select! {
-                ended = &mut down => ended.map(|_| None)?,
+                ended = &mut down => ended.map(|()| None)?,
                 refusal = self.up(from_client, to_inner) => match refusal? {
+                    // In the midst of an answer another would be taken for a part of it.
+                    Some(_) if answered.load(Relaxed) => None,
                     Some(refusal) => Some(refusal),
                     // It has sent all it will send, and may still read.
-                    None => down.await.map(|_| None)?,
+                    None => down.await.map(|()| None)?,
                 },
             }
         };

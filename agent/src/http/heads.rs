@@ -213,7 +213,8 @@ fn is_odd_target(method: &[u8], target: &[u8]) -> bool {
     let begins = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
     match target {
         b"*" => method == b"OPTIONS",
-        _ => begins(b"http://") || begins(b"https://"),
+        // Whatever stands before an `@` would be read as the host by some.
+        _ => (begins(b"http://") || begins(b"https://")) && !target.contains(&b'@'),
     }
 }
 
@@ -322,6 +323,7 @@ mod tests {
             "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
             "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
             "GET a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            "GET http://a:b@c/ HTTP/1.1\r\nHost: c\r\n\r\n".to_owned(),
             "GET /\r\n\r\n".to_owned(),
             "PRI * HTTP/2.0\r\n\r\n".to_owned(),
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),

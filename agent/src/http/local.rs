@@ -21,9 +21,6 @@ use super::gate::{Gate, Outer};
 use super::{Answer, Body, Incoming, Outgoing, Service, request_id};
 use crate::thread::{STACK, Thread};
 
-/// An answer up to this size fits the socket's buffer, and is written without waiting for the client.
-const SMALL_BYTES: usize = 64 << 10;
-
 /// The name of the door on the socket.
 const LOCAL: &str = "local";
 
@@ -184,8 +181,9 @@ fn bind(fresh: &Path, path: &Path) -> io::Result<UnixListener> {
 
 /// Answers a request here, or on a thread of its own where its body is still to come; the gate bounds how many.
 fn take(request: Request, behind: &Behind) {
-    let chunked = request.headers().iter().any(|header| header.field.equiv("transfer-encoding"));
-    if !chunked && request.body_length().is_none_or(|length| length <= READ_BYTES) {
+    let told_to_wait = request.headers().iter().any(|header| header.field.equiv("expect"));
+    let here = request.body_length().is_none_or(|length| length <= READ_BYTES && !told_to_wait);
+    if !has_body(&request) || (here && !is_chunked(&request)) {
         return answer(behind.door, request, &behind.service, behind.max_body);
     }
     let of_thread = behind.clone();
@@ -193,6 +191,15 @@ fn take(request: Request, behind: &Behind) {
     if let Err(error) = thread::Builder::new().name("local-read".into()).stack_size(STACK).spawn(work) {
         log::warn!("{}: no thread to read a request: {error}", behind.door);
     }
+}
+
+fn is_chunked(request: &Request) -> bool {
+    request.headers().iter().any(|header| header.field.equiv("transfer-encoding"))
+}
+
+/// Whether a body follows. What tiny_http calls the body of a request for an upgrade has no end.
+fn has_body(request: &Request) -> bool {
+    is_chunked(request) || request.body_length().is_some_and(|length| length > 0)
 }
 
 /// Reads one request and hands it on; the answer is written by whoever has it.
@@ -206,7 +213,8 @@ fn answer(door: &'static str, mut request: Request, service: &Arc<Service>, max_
     let mut body = Vec::new();
     let limit = u64::try_from(max_body).unwrap_or(u64::MAX);
     // One byte more than allowed tells that there is more.
-    match request.as_reader().take(limit.saturating_add(1)).read_to_end(&mut body) {
+    let most = if has_body(&request) { limit.saturating_add(1) } else { 0 };
+    match request.as_reader().take(most).read_to_end(&mut body) {
         Ok(read) if read > max_body => {
             let answer = Outgoing::Whole(Failure::TooLarge(max_body).answer(&id));
             write(request, service.leaves_by(door, answer, &id));
@@ -257,9 +265,8 @@ fn write(request: Request, answer: Outgoing) {
     };
     let Some(body) = body else {
         let whole = std::mem::take(&mut head.body);
-        let small = whole.len() <= SMALL_BYTES;
         let response = with_head(Response::from_data(whole), &head);
-        return send(small, move || request.respond(response));
+        return send(move || request.respond(response));
     };
     let framing = match (request.method(), request.http_version()) {
         (Method::Head, _) => Framing::Head,
@@ -270,7 +277,7 @@ fn write(request: Request, answer: Outgoing) {
     match Handle::try_current() {
         Ok(runtime) => {
             let mut to = request.into_writer();
-            send(false, move || chunked::write(&mut to, &head, body, framing, &runtime));
+            send(move || chunked::write(&mut to, &head, body, framing, &runtime));
         }
         Err(error) => log::error!("local: no runtime to read an answer with: {error}"),
     }
@@ -288,18 +295,15 @@ fn with_head<R: Read>(response: Response<R>, head: &Answer) -> Response<R> {
     response
 }
 
-/// A client that reads slowly must not hold a worker.
-fn send(small: bool, write: impl FnOnce() -> io::Result<()> + Send + 'static) {
+/// Neither a client that reads slowly, nor one that sends its next request before it has the answer to the one before,
+/// may hold a worker or the door.
+fn send(write: impl FnOnce() -> io::Result<()> + Send + 'static) {
     let write = move || {
         if let Err(error) = write() {
             log::debug!("local: writing an answer: {error}");
         }
     };
-    if small {
-        write();
-    } else if let Err(error) =
-        thread::Builder::new().name("local-write".into()).stack_size(128 << 10).spawn(write)
-    {
+    if let Err(error) = thread::Builder::new().name("local-write".into()).stack_size(128 << 10).spawn(write) {
         log::warn!("local: no thread to write an answer: {error}");
     }
 }

@@ -182,6 +182,10 @@ impl Service {
     /// Whether the body of this request is to be passed on as it comes; its own is not looked at.
     #[cfg(feature = "public-door")]
     fn streams(&self, head: &Incoming) -> bool {
+        // What is asked of the API is read whole, whatever route its path fits besides.
+        if head.may_manage && api::is_of_api(&head.path) {
+            return false;
+        }
         let snapshot = self.serving.load();
         if !snapshot.any_streams || !snapshot.chains.leave_alone(&head.path) {
             return false;

@@ -71,6 +71,8 @@ struct State {
     /// Since when the peer is to read something.
     unread: AtomicU64,
     held: AtomicUsize,
+    /// Whether the peer was let in by its key to send more than others: that is not held against it.
+    trusted: AtomicBool,
 }
 
 impl Exchange {
@@ -85,6 +87,7 @@ impl Exchange {
             waits,
             unread: AtomicU64::new(WORKING),
             held: AtomicUsize::new(0),
+            trusted: AtomicBool::new(false),
         }))
     }
 
@@ -92,11 +95,21 @@ impl Exchange {
     pub(super) fn begins(&self) {
         self.0.answering.store(true, Relaxed);
         self.0.heads.fetch_add(1, Relaxed);
+        // Its body has its own time.
+        self.0.waits.store(self.0.room.now(), Relaxed);
+        self.0.trusted.store(false, Relaxed);
     }
 
-    /// All of the request is there that the agent waits for.
+    /// The present request may be large, for its key says so.
+    pub(super) fn trusts(&self) {
+        self.0.trusted.store(true, Relaxed);
+        self.0.lets_go(usize::MAX);
+    }
+
+    /// All of the request is there that the agent waits for. From now on the queue bounds what is held of it.
     pub(super) fn works(&self) {
         self.0.waits.store(WORKING, Relaxed);
+        self.0.lets_go(usize::MAX);
     }
 
     /// The answer is made; what is read from now on is the next head.
@@ -114,7 +127,7 @@ impl Exchange {
 
     /// Bytes of a body have come. While the agent works they go on to a guest, and are not held.
     pub(super) fn gets(&self, bytes: usize) {
-        if self.0.waits.load(Relaxed) != WORKING {
+        if self.0.waits.load(Relaxed) != WORKING && !self.0.trusted.load(Relaxed) {
             self.holds(bytes);
         }
     }

@@ -36,6 +36,7 @@ impl Reconciler {
                 .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
         }
         let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
+        keep.extend(wanted.kept.iter().copied());
         keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
         let artifacts = &self.preparer.artifacts;
         let swept = artifacts.evict(self.cache_bytes, &keep).and_then(|removed| {

@@ -98,6 +98,7 @@ impl Reconciler {
         newer: &watch::Receiver<Arc<Desired>>,
     ) -> Result<(), Superseded> {
         self.accept_what_serves(wanted, state);
+        state.note_origins(wanted);
         let now = Instant::now();
         let actual = state.functions.iter().map(|(id, item)| (id.clone(), item.actual(now))).collect();
         let plan = plan::plan(wanted, &actual, |spec| self.preparer.on_device(spec));

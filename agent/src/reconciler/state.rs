@@ -1,10 +1,12 @@
 //! What is so, as the reconciler alone knows and changes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::desired::{Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, RouteId, RouteSpec};
+use crate::desired::{
+    Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, Origin, RouteId, RouteSpec,
+};
 use crate::plan::{Actual, Retry};
 use crate::pool::Function;
 use crate::routes::RouteTable;
@@ -19,6 +21,8 @@ pub(super) struct State {
     pub(super) table: Arc<RouteTable>,
     /// The middleware that is called.
     pub(super) middleware: Vec<(MiddlewareId, MiddlewareSpec)>,
+    /// The functions that were asked for on the device when they were last wanted.
+    pub(super) of_device: BTreeSet<FunctionId>,
     /// When what functions kept that are no longer wanted is swept out: some time after the last of them went, since its
     /// last events may have kept something more.
     pub(super) sweep: Option<Instant>,
@@ -32,6 +36,7 @@ impl Default for State {
             routes: BTreeMap::new(),
             table: Arc::default(),
             middleware: Vec::new(),
+            of_device: BTreeSet::new(),
             // Functions may have been taken away while the agent was not running.
             sweep: Some(Instant::now()),
         }
@@ -67,6 +72,20 @@ impl Item {
 }
 
 impl State {
+    /// Notes who asks for what now.
+    pub(super) fn note_origins(&mut self, wanted: &Desired) {
+        for (id, origin) in &wanted.origins {
+            if *origin == Origin::Api {
+                self.of_device.insert(id.clone());
+            } else {
+                self.of_device.remove(id);
+            }
+        }
+        // Of one that is gone nobody will ask again once nothing of it is left.
+        let functions = &self.functions;
+        self.of_device.retain(|id| wanted.functions.contains_key(id) || functions.contains_key(id));
+    }
+
     /// Whether every function serves as it is wanted.
     pub(super) fn is_as_wanted(&self, wanted: &Desired) -> bool {
         wanted.functions.iter().all(|(id, spec)| {
@@ -79,7 +98,10 @@ impl State {
     pub(super) fn middleware_for(&self, wanted: &Desired) -> Vec<(MiddlewareId, MiddlewareSpec)> {
         let mut all: Vec<_> = wanted.middleware.iter().map(|(id, spec)| (id.clone(), spec.clone())).collect();
         if !self.is_as_wanted(wanted) {
-            let before = self.middleware.iter().filter(|old| !all.contains(old)).cloned().collect::<Vec<_>>();
+            // What was asked for on the device guards nothing of the hub's: it goes when it is taken away.
+            let goes = |id: &FunctionId| self.of_device.contains(id) && !wanted.functions.contains_key(id);
+            let stays = |old: &&(_, MiddlewareSpec)| !all.contains(old) && !goes(&old.1.function_id);
+            let before = self.middleware.iter().filter(stays).cloned().collect::<Vec<_>>();
             all.extend(before);
         }
         all

@@ -254,3 +254,32 @@ fn a_file_that_is_wrong_at_the_start_is_told_whole_and_nothing_starts() {
     let agent = starting.start();
     assert_eq!(agent.get("/fn").status, 401);
 }
+
+/// What has the form of a component, is as large as it is said, and is none.
+fn no_component(bytes: usize) -> Vec<u8> {
+    let mut body = b"\0asm\x0d\0\x01\0".to_vec();
+    body.resize(bytes, 0xff);
+    body
+}
+
+#[test]
+fn an_administrator_may_send_more_than_the_door_holds_for_strangers() {
+    let site = guarded(&file());
+    let request = site.agent.request("PUT", "/twinlet/functions/large").header("x-api-key", ADMIN);
+    let answer = request.body(no_component(20 << 20)).send();
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.text().contains("compiling"), "{}", answer.text());
+    let lines = format!("x-api-key: {ADMIN}\r\ncontent-length: {}\r\n", (32 << 20) + 1);
+    assert_eq!(status(&site.agent, "PUT", "/twinlet/functions/large", &lines), 413);
+}
+
+#[test]
+fn what_is_asked_of_the_api_is_whole_behind_a_route_that_takes_bodies_as_they_come() {
+    let site = guarded(&file());
+    let proxy = site.function("p", guests::prebuilt("hello-proxy"));
+    site.apply(2, |d| d.function(proxy).route("/*", "p"));
+    site.agent.request("GET", "/any").header("x-api-key", ADMIN).send();
+    let delete = site.agent.request("POST", "/delete").header("x-api-key", ADMIN);
+    let answer = delete.body(r#"{"Name":"nobody"}"#).send();
+    assert_eq!((answer.status, answer.text().as_str()), (404, "Unknown function."));
+}

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
+use twinlet_tests::piecewise::Wire;
 use twinlet_tests::{Site, guests};
 
 use crate::{agent, site};
@@ -76,4 +77,26 @@ fn a_connection_that_rests_between_two_requests_outlives_the_time_for_a_head() {
         // Two seconds of rest, unless the agent closes the connection.
         assert!(stream.read(&mut answer).is_err(), "the agent ended the connection");
     }
+}
+
+#[test]
+fn one_client_of_the_local_door_holds_up_no_other() {
+    let site = site();
+    let slow = site.function("slow", guests::dawdles(3_000, "late")).set("max_execution_ms", 10_000);
+    site.apply(1, |d| d.serving(slow));
+    let connect = || Wire::to_local(&site.agent.socket());
+    let held = [
+        // An answer that is made before the one that must go first.
+        connect().asking("GET", "/slow", "").asking("GET", "/healthz", ""),
+        // What curl --http2 asks for first: its body would have no end.
+        connect().asking("GET", "/healthz", "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"),
+        // A body that comes once somebody says that it may, and this client never sends it.
+        connect().asking("POST", "/healthz", "expect: 100-continue\r\ncontent-length: 5\r\n"),
+    ];
+    let began = std::time::Instant::now();
+    for _ in 0..5 {
+        assert_eq!(site.agent.local("GET", "/healthz", b"").status, 200);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(3), "{:?}", began.elapsed());
+    drop(held);
 }

@@ -73,7 +73,7 @@ struct Findings {
 
 impl Findings {
     fn of(file: &Path, config: &Config) -> anyhow::Result<Self> {
-        let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+        let bytes = super::deploy::component_of(file)?;
         let mut findings = Self {
             file: file.to_owned(),
             size: bytes.len(),

@@ -26,6 +26,7 @@ use super::{Body, Incoming};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use nonces::{Nonces, NotTaken};
+use rules::Admission;
 pub use rules::{KeysFileError, Rules};
 use signature::Signed;
 
@@ -92,6 +93,10 @@ impl Access {
         let rules = self.rules.load();
         let Some(rules) = rules.as_deref() else { return Ok(None) };
         match rules.admit(head, now()) {
+            // Before a body is read for it.
+            Ok(Admission { signed: Some(signed), .. }) if self.nonces.is_used(&signed) => {
+                Err(self.refuse(&head.request_id, Refusal::Replay))
+            }
             Ok(admission) => {
                 head.may_manage = admission.may_manage;
                 Ok(admission.signed)

@@ -71,6 +71,12 @@ impl Nonces {
         table.commit(&[(&EVERYONE, Some(&floor.to_be_bytes()))])
     }
 
+    /// Whether a nonce is known to be used. Never waits; that it is not known says nothing.
+    pub(super) fn is_used(&self, signed: &Signed) -> bool {
+        let Ok(used) = self.used.try_lock() else { return false };
+        used.as_ref().is_some_and(|used| used.marks.contains(&(signed.key, signed.nonce)))
+    }
+
     /// Makes a nonce used, at this time in seconds since 1970; when this returns it is on the disk. Blocks.
     pub(super) fn take(&self, signed: &Signed, now: u64) -> Result<(), NotTaken> {
         let mut guard = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,13 +100,16 @@ impl Nonces {
         let count = used.counts.get(&signed.key).copied().unwrap_or_default().saturating_sub(going);
         let len = used.marks.len().saturating_sub(gone.len());
         let share = CAPACITY / signed.signers.max(1);
-        if count >= share || len >= CAPACITY {
-            return Err(NotTaken::Full);
-        }
+        let is_full = count >= share || len >= CAPACITY;
         let floors = used.floors_after(&gone);
-        let pending = self.table.apply(&changes(&gone, &floors, signed.until, mark).borrowed())?;
+        // Where there is no room, what has expired goes all the same: there may be for the next.
+        let new = (!is_full).then_some((signed.until, mark));
+        let pending = self.table.apply(&changes(&gone, &floors, new).borrowed())?;
         used.forget(&gone);
         used.floors.extend(floors);
+        if is_full {
+            return Err(NotTaken::Full);
+        }
         used.insert(signed.until, mark);
         drop(guard);
         Ok(pending.durable()?)
@@ -163,10 +172,10 @@ impl Changes {
     }
 }
 
-fn changes(gone: &[(u64, Mark)], floors: &BTreeMap<Key, u64>, end: u64, mark: Mark) -> Changes {
+fn changes(gone: &[(u64, Mark)], floors: &BTreeMap<Key, u64>, new: Option<(u64, Mark)>) -> Changes {
     let mut changes: Vec<_> = gone.iter().map(|(end, mark)| (name(*end, *mark), None)).collect();
     changes.extend(floors.iter().map(|(key, floor)| (key.to_vec(), Some(floor.to_be_bytes().to_vec()))));
-    changes.push((name(end, mark), Some(Vec::new())));
+    changes.extend(new.map(|(end, mark)| (name(end, mark), Some(Vec::new()))));
     Changes(changes)
 }
 

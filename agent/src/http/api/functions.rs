@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256 as Hasher};
 
 use super::super::Service;
@@ -28,6 +29,15 @@ pub(super) enum PutError {
     Failed(String),
 }
 
+/// A function that was put on the device.
+pub(super) struct Placed {
+    id: FunctionId,
+    /// Its version.
+    pub(super) version: u64,
+    /// What is kept of it, by which it is known again.
+    kept: Value,
+}
+
 impl Service {
     /// Keeps a component on the device, under its digest.
     pub(super) fn keep_component(&self, bytes: &[u8]) -> std::io::Result<Sha256> {
@@ -43,11 +53,11 @@ impl Service {
     /// Puts a function on the device and waits until it runs. One that does not is taken away again, and where it was
     /// to replace another, that one is what is wanted again; it has served all the time. Returns the version.
     pub(super) fn put(&self, bundle: Bundle) -> Result<u64, PutError> {
-        self.put_within(READY_WITHIN, bundle)
+        self.put_within(READY_WITHIN, bundle).map(|placed| placed.version)
     }
 
     /// The same, for whoever has less time, or has several.
-    pub(super) fn put_within(&self, time: Duration, bundle: Bundle) -> Result<u64, PutError> {
+    pub(super) fn put_within(&self, time: Duration, bundle: Bundle) -> Result<Placed, PutError> {
         let time = time.min(READY_WITHIN);
         let id = bundle.id.clone();
         if !self.api.desired.borrow().functions.contains_key(&id) {
@@ -55,28 +65,31 @@ impl Service {
             self.gone(&id);
         }
         let done = self.api.desk.ask(Ask::Put(Box::new(bundle)))?;
-        let Some(spec) = done.desired.functions.get(&id) else {
-            return Err(PutError::Failed(OVERTAKEN.to_owned()));
+        let kept = done.kept.unwrap_or_default();
+        let spec = done.desired.functions.get(&id);
+        let ready = async {
+            match spec {
+                Some(spec) => tokio::time::timeout(time, self.ready(&id, spec)).await,
+                None => Ok(Err(OVERTAKEN.to_owned())),
+            }
         };
-        let ready = async { tokio::time::timeout(time, self.ready(&id, spec)).await };
-        let waited = self.api.runtime.block_on(ready);
-        let why = match waited {
-            Ok(Ok(())) => return Ok(spec.version),
-            Ok(Err(why)) => why,
-            Err(_) => format!("it was not ready within {} s", time.as_secs()),
+        let why = match (self.api.runtime.block_on(ready), spec) {
+            (Ok(Ok(())), Some(spec)) => return Ok(Placed { id, version: spec.version, kept }),
+            (Ok(Ok(())), None) => OVERTAKEN.to_owned(),
+            (Ok(Err(why)), _) => why,
+            (Err(_), _) => format!("it was not ready within {} s", time.as_secs()),
         };
-        if !self.wants(&id, spec) {
-            // There is nothing of it left to take back, and what came later is another's.
-            return Err(PutError::Failed(why));
-        }
-        let back = match done.before {
-            Some(before) => Ask::Put(before),
-            None => Ask::Remove(id.clone()),
-        };
-        if let Err(error) = self.api.desk.ask(back) {
-            log::warn!("function {id}: taking back what does not run: {error}");
-        }
+        self.take_back(Placed { id, version: 0, kept }, done.before);
         Err(PutError::Failed(why))
+    }
+
+    /// Takes away what was put, unless something else stands there by now.
+    pub(super) fn take_back(&self, placed: Placed, before: Option<Box<Bundle>>) {
+        let Placed { id, kept, .. } = placed;
+        match self.api.desk.ask(Ask::TakeBack { id: id.clone(), kept, before }) {
+            Ok(_) | Err(AskError::Unknown(_)) => {}
+            Err(error) => log::warn!("function {id}: taking back what does not run: {error}"),
+        }
     }
 
     /// Waits until a function that is no longer wanted is gone.
@@ -88,12 +101,6 @@ impl Service {
         if !waited {
             log::warn!("function {id} is no longer wanted and is still being let go");
         }
-    }
-
-    /// Whether this is what is desired under an id. Its version alone does not tell: they begin anew with a function
-    /// that was removed.
-    fn wants(&self, id: &FunctionId, spec: &FunctionSpec) -> bool {
-        self.api.desired.borrow().functions.get(id) == Some(spec)
     }
 
     /// Whether the doors have it; the board's followers are woken once they do.

@@ -22,11 +22,8 @@ const ANSWER_GRACE: Duration = Duration::from_millis(30);
 pub(super) async fn exchange(request: Request<Streaming>, door: &Door, state: &Exchange) -> Outgoing {
     let id = request_id(request.headers().get("x-request-id").map(HeaderValue::as_bytes));
     let whole = |failure: Failure| Outgoing::Whole(failure.answer(&id));
-    let answer = match read(request, id.clone(), door).await {
-        Ok(incoming) => {
-            state.works();
-            answered(incoming, &door.service).await.unwrap_or_else(whole)
-        }
+    let answer = match read(request, id.clone(), door, state).await {
+        Ok(incoming) => answered(incoming, &door.service).await.unwrap_or_else(whole),
         Err(failure) => whole(failure),
     };
     door.service.leaves_by("public", answer, &id)
@@ -52,7 +49,12 @@ async fn answered(incoming: Incoming, service: &Arc<Service>) -> Result<Outgoing
 }
 
 /// Takes the request, its body included where that is to be whole, or says why not.
-async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> Result<Incoming, Failure> {
+async fn read(
+    request: Request<Streaming>,
+    request_id: String,
+    door: &Door,
+    state: &Exchange,
+) -> Result<Incoming, Failure> {
     let (head, body) = request.into_parts();
     let mut headers: Vec<_> = head
         .headers
@@ -87,6 +89,9 @@ async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> R
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Failure::TooLarge(limit));
     }
+    if limit > door.limits.max_body_bytes {
+        state.trusts();
+    }
     let body = Limited::new(body, limit);
     // What is signed must be had whole before anyone acts on its first byte.
     incoming.body = match signed.is_none() && door.service.streams(&incoming) {
@@ -97,6 +102,8 @@ async fn read(request: Request<Streaming>, request_id: String, door: &Door) -> R
             Body::Whole(whole(body, limit, door.limits.body_timeout.saturating_mul(times)).await?)
         }
     };
+    // Its place is not given away once its nonce is being used.
+    state.works();
     match signed {
         Some(signed) => door.access.settle(signed, incoming).await,
         None => Ok(incoming),

@@ -117,16 +117,17 @@ impl Service {
             module: Some((uuid.clone(), module)),
             replace: false,
         };
-        self.put_within(left, bundle).map_err(|error| error.to_string())?;
+        let placed = self.put_within(left, bundle).map_err(|error| error.to_string())?;
         if !self.api.desired.borrow().modules.contains_key(&uuid) {
             return Err(OVERTAKEN.to_owned());
         }
-        self.check_exports(wanted).inspect_err(|_| {
-            if let Err(error) = self.api.desk.ask(Ask::Remove(wanted.name.clone())) {
-                log::warn!("module {}: taking it away again: {error}", wanted.name);
+        match self.check_exports(wanted) {
+            Ok(()) => Ok(uuid),
+            Err(why) => {
+                self.take_back(placed, None);
+                Err(why)
             }
-        })?;
-        Ok(uuid)
+        }
     }
 
     fn function_of(&self, module: &Module, headers: &[String]) -> Map<String, Value> {

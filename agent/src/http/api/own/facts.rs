@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::super::Service;
-use crate::desired::{AttachPoint, Desired, FunctionId, Host, OnFailure, RouteSpec};
+use super::super::is_of_api;
+use crate::desired::{AttachPoint, Desired, FunctionId, Host, OnFailure, RouteSpec, Segment};
 use crate::hub::Connection;
 use crate::metrics::Counts;
 use crate::pool::Function;
+use crate::serving::Snapshot;
 use crate::status::{DesiredStatus, FunctionStatus};
 
 /// What is known of a function.
@@ -24,6 +26,8 @@ pub(super) struct Facts {
     pub(super) instances: i64,
     pub(super) counts: Counts,
     pub(super) exports_answerer: bool,
+    /// What its routes promise and do not keep: whose the requests are instead.
+    pub(super) shadowed: Vec<String>,
     /// The middleware in front of its routes.
     pub(super) guards: Vec<Guard>,
     pub(super) connection: Connection,
@@ -68,7 +72,9 @@ impl Facts {
         let is_ready = |function: &FunctionId| snapshot.functions.get(function).is_some_and(Option::is_some);
         let mut guards: Vec<Guard> = Vec::new();
         for route in desired.routes.values().filter(|route| route.function_id == id) {
-            for link in snapshot.chains.of(AttachPoint::Request, &route.path.to_string()) {
+            let path = sample(route);
+            let points = [AttachPoint::Request, AttachPoint::Response];
+            for link in points.iter().flat_map(|point| snapshot.chains.of(*point, &path)) {
                 if !guards.iter().any(|guard| guard.id == link.function_id) {
                     guards.push(Guard {
                         id: link.function_id.clone(),
@@ -80,6 +86,8 @@ impl Facts {
         }
         let answers =
             |function: &Arc<Function>| function.exports().answerer() != crate::engine::Answerer::None;
+        let shadowed = desired.routes.values().filter(|route| route.function_id == id);
+        let shadowed = shadowed.flat_map(|route| taken(&snapshot, route)).collect();
         let again = status.as_ref().and_then(|status| status.again);
         Some(Self {
             desired_status: board.last_desired_status,
@@ -88,6 +96,7 @@ impl Facts {
             artifact,
             instances: serving.map_or(0, |function| function.metrics.instances.get()),
             counts: serving.map(|function| function.metrics.counts()).unwrap_or_default(),
+            shadowed,
             exports_answerer: serving.is_none_or(answers),
             guards,
             connection: service.api.connection.borrow().clone(),
@@ -110,4 +119,35 @@ impl Facts {
         };
         self.desired.routes.values().filter(|route| route.function_id == self.id).map(shown).collect()
     }
+}
+
+/// A path that fits a route.
+fn sample(route: &RouteSpec) -> String {
+    let of = |segment: &Segment| match segment {
+        Segment::Literal(text) => format!("/{text}"),
+        Segment::Param(_) => "/x".to_owned(),
+    };
+    let path: String = route.path.segments.iter().map(of).collect();
+    if route.path.open || path.is_empty() { format!("{path}/x") } else { path }
+}
+
+/// Whose the requests to a route are, where they are not its function's.
+fn taken(snapshot: &Snapshot, route: &RouteSpec) -> Vec<String> {
+    let path = sample(route);
+    if is_of_api(&path) {
+        return vec![format!("the management API answers {} on the local socket", route.path)];
+    }
+    let host = match &route.host {
+        Host::Any => "localhost".to_owned(),
+        Host::Under(domain) => format!("x{domain}"),
+        Host::Exactly(host) => host.clone(),
+    };
+    let any = ["GET".to_owned()];
+    let methods = if route.methods.is_empty() { &any[..] } else { &route.methods };
+    let other = |method: &String| {
+        let matched = snapshot.routes.find(&host, &path, method).ok()?;
+        let others = *matched.function_id != route.function_id;
+        others.then(|| format!("{method} {} goes to {} by another route", route.path, matched.function_id))
+    };
+    methods.iter().filter_map(other).collect()
 }

@@ -59,15 +59,15 @@ fn hub(facts: &Facts) -> Step {
         Connection::Up { .. } => step("hub", State::Ok, format!("connected; {}", twin(facts))),
         Connection::Down { error } => {
             let why = error.as_deref().unwrap_or("not connected yet");
-            step("hub", State::Wait, format!("not connected ({why}); {} stands", twin(facts)))
+            step("hub", State::Wait, format!("not connected ({why}); {}", twin(facts)))
         }
     }
 }
 
 fn twin(facts: &Facts) -> String {
     match facts.twin_version {
-        0 => "no twin document".to_owned(),
-        version => format!("twin document version {version}"),
+        0 => "no twin document has come yet".to_owned(),
+        version => format!("twin document version {version} stands"),
     }
 }
 
@@ -132,8 +132,11 @@ fn started(facts: &Facts) -> Step {
                 || "it is tried again by itself".to_owned(),
                 |secs| format!("next try in {secs} s"),
             );
-            let times = status.restart_count.saturating_add(1);
-            step("started", State::Bad, format!("failed {times} times, {next}: {}", last_error(facts)))
+            let times = match status.restart_count.saturating_add(1) {
+                1 => "once".to_owned(),
+                n => format!("{n} times"),
+            };
+            step("started", State::Bad, format!("failed {times}, {next}: {}", last_error(facts)))
         }
         Phase::Failed => step(
             "started",
@@ -167,6 +170,9 @@ fn routed(facts: &Facts) -> Step {
             State::Bad,
             format!("{}, but it exports nothing that answers requests", routes.join("; ")),
         );
+    }
+    if !facts.shadowed.is_empty() {
+        return step("routes", State::Bad, facts.shadowed.join("; "));
     }
     match (routes.is_empty(), attached) {
         (false, _) => step("routes", State::Ok, routes.join("; ")),
@@ -289,6 +295,7 @@ mod tests {
             artifact: Artifact::Compiled,
             instances: 1,
             counts: Counts::default(),
+            shadowed: Vec::new(),
             exports_answerer: true,
             guards: Vec::new(),
             connection: Connection::Up { session: 1 },
@@ -330,6 +337,10 @@ mod tests {
 
         guarded.guards.iter_mut().for_each(|guard| guard.open = true);
         assert!(bad(&explain(&guarded).1).is_empty(), "what fails open is in nobody's way");
+
+        let mut shadowed = facts(Phase::Running, Some(3), None);
+        shadowed.shadowed = vec!["GET /f goes to g by another route".to_owned()];
+        assert_eq!(explain(&shadowed).0, "f runs, but routes: GET /f goes to g by another route");
 
         let mut mute = facts(Phase::Running, Some(3), None);
         mute.exports_answerer = false;

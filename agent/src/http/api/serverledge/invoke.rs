@@ -29,6 +29,8 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_BEGINNING: usize = 32;
 /// By when an asynchronous invocation is durable.
 const BEGUN_WITHIN: Duration = Duration::from_secs(60);
+/// How long a worker may take for what is left to do once a function has ended.
+const ENDED_AFTER: Duration = Duration::from_secs(6);
 const SATURATED: &str = "Not served because of excessive load";
 const FAILED: &str = "Invocation failed";
 const UNREADABLE: &str = "Could not retrieve results";
@@ -141,6 +143,8 @@ fn patience(fields: &mut Object<'_>, problems: &mut Problems) -> Option<Option<D
 fn run(invocation: Invocation, reply: Reply) -> Instant {
     let (service, deadline) = (invocation.service.clone(), invocation.deadline);
     let lane = invocation.target.lane().clone();
+    // What has begun in time ends by itself: an actor by its own limit, a response when it is put together.
+    let ended = deadline + invocation.target.function.spec.max_execution + ENDED_AFTER;
     let reply = Shared::new(reply);
     // What waits in the queue is only found late to be late; its caller is told in time.
     let in_time = reply.clone();
@@ -162,7 +166,7 @@ fn run(invocation: Invocation, reply: Reply) -> Instant {
         }
     });
     service.workers.submit(&lane, deadline, work);
-    deadline
+    ended
 }
 
 /// Makes an invocation whose caller asks for the result later. Returns by when it is begun.
