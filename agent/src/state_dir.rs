@@ -72,7 +72,10 @@ impl StateDir {
             TryLockError::Error(source) => failed(source),
         })?;
         if is_volatile(&path) {
-            log::warn!("{} does not survive a restart of the device; set cache_dir", path.display());
+            log::warn!(
+                "{} does not survive a restart of the device: choose a cache_dir elsewhere",
+                path.display()
+            );
         }
         Ok(Self { path, _lock: lock })
     }

@@ -97,12 +97,11 @@ fn artifact(facts: &Facts) -> Step {
     let sha: String = spec.sha256.to_string().chars().take(12).collect();
     match facts.artifact {
         Artifact::Missing => {
-            let from = shown(&spec.artifact_url);
             if failed_in(facts, &["fetching", "verifying"]) {
-                let why = last_error(facts);
-                let detail = format!("{sha}… is not on the device, and could not be had from {from}: {why}");
+                let detail = format!("{sha}… is not on the device; {}", last_error(facts));
                 return step("artifact", State::Bad, detail);
             }
+            let from = shown(&spec.artifact_url);
             step("artifact", State::Wait, format!("{sha}… is not on the device yet; it comes from {from}"))
         }
         _ => step("artifact", State::Ok, format!("{sha}… is on the device")),
@@ -322,7 +321,10 @@ mod tests {
         assert!(conclusion.starts_with("f runs version 2 and not 3: "), "{conclusion}");
         assert_eq!(bad(&steps), ["artifact", "started"]);
         let told: String = steps.iter().map(|step| step.detail.as_str()).collect();
-        assert!(told.contains("next try in 4 s") && told.contains("https://host/f.wasm"), "{told}");
+        assert!(
+            told.contains("next try in 4 s") && told.contains("is not on the device; fetching: the server"),
+            "{told}"
+        );
         assert!(!told.contains("u:p") && !told.contains("token"), "{told}");
     }
 
