@@ -25,7 +25,7 @@
 //! | [`outbox`], [`keyvalue`] | telemetry on its way; what functions keep | MQTT; what it means |
 //! | [`board`], [`status`], [`metrics`], [`process`], [`logs`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
-//! | [`backoff`] | how long until the next try | of what |
+//! | [`backoff`], [`moment`] | how long until the next try; a moment in writing | of what |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
 //! | [`cli`] | the command line | the rest |
 //!
@@ -59,6 +59,7 @@ pub mod hub;
 pub mod keyvalue;
 pub mod logs;
 pub mod metrics;
+pub mod moment;
 pub mod mqtt;
 pub mod outbox;
 pub mod plan;

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::client::{Client, encoded};
 use super::output::{Output, Style, json_flag, note, span};
 use super::socket::with_agent;
-use super::words::{list, moment, number, text};
+use super::words::{list, number, text};
+use crate::moment::rfc3339;
 
 /// How often a followed log is asked for more.
 const EVERY: Duration = Duration::from_millis(250);
@@ -105,7 +106,7 @@ fn show(output: &Output, answer: &Value) -> anyhow::Result<()> {
         let target = text(line, "/target");
         let target = target.strip_prefix("twinlet::").unwrap_or(target);
         output.line(&[
-            span(Style::Dim, moment(number(line, "/unix_ms"))),
+            span(Style::Dim, rfc3339(number(line, "/unix_ms"))),
             span(style, format!(" {:<5} ", level.to_ascii_uppercase())),
             span(Style::Dim, format!("{target} ")),
             text(line, "/text").into(),

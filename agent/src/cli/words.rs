@@ -40,37 +40,9 @@ pub(super) fn lasting(secs: u64) -> String {
     }
 }
 
-/// A moment in UTC as RFC 3339 has it, with milliseconds.
-pub(super) fn moment(unix_ms: u64) -> String {
-    let (secs, ms) = (unix_ms / 1_000, unix_ms % 1_000);
-    let (year, month, day) = date(secs / 86_400);
-    let (hour, min, sec) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{min:02}:{sec:02}.{ms:03}Z")
-}
-
-/// The date of a day since 1970: years that begin in March, so that the leap day is their last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_those_of_the_calendar() {
-        assert_eq!(moment(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(moment(951_782_400_000), "2000-02-29T00:00:00.000Z");
-        assert_eq!(moment(1_735_689_599_999), "2024-12-31T23:59:59.999Z");
-        assert_eq!(moment(4_107_542_400_001), "2100-03-01T00:00:00.001Z");
-    }
 
     #[test]
     fn amounts_are_short() {

@@ -19,6 +19,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("metrics", 0, &["desired"]),
     ("plan", 0, &["desired"]),
     ("backoff", 0, &[]),
+    ("moment", 0, &[]),
     ("routes", 0, &["desired"]),
     ("chains", 0, &["desired", "routes"]),
     // 1, edges: each touches one thing outside.
@@ -103,6 +104,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
     ("simple_logger", &["agent", "cli"]),
     ("sd_notify", &["agent/notify"]),
+    ("time", &["moment"]),
 ];
 
 /// What layer 0 must not name: it does no I/O and waits for nothing.
