@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::heads::{Framing, Seen};
 use crate::process::{file_limit, open_files};
@@ -28,6 +29,8 @@ const FILES_LEFT: usize = 4;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Of a head.
 const HEAD_BYTES: usize = 64 << 10;
+/// A connection that is kept open without a request holds its place for so long; no operation takes longer.
+const IDLE: Duration = Duration::from_secs(600);
 const PIECE: usize = 8 << 10;
 
 /// Where connections come from.
@@ -146,7 +149,8 @@ impl Gate {
         let mut framing = Framing::new(HEAD_BYTES);
         let mut piece = vec![0; PIECE];
         loop {
-            let read = from.read(&mut piece).await?;
+            // Who sends nothing for so long sends nothing more.
+            let read = timeout(IDLE, from.read(&mut piece)).await.unwrap_or(Ok(0))?;
             let bytes = piece.get(..read).unwrap_or_default();
             if bytes.is_empty() {
                 return to.shutdown().await.map(|()| None);

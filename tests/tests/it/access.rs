@@ -267,7 +267,7 @@ fn an_administrator_may_send_more_than_the_door_holds_for_strangers() {
     let site = guarded(&file());
     let request = site.agent.request("PUT", "/twinlet/functions/large").header("x-api-key", ADMIN);
     let answer = request.body(no_component(20 << 20)).send();
-    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(answer.status, 400, "{}", answer.text());
     assert!(answer.text().contains("compiling"), "{}", answer.text());
     let lines = format!("x-api-key: {ADMIN}\r\ncontent-length: {}\r\n", (32 << 20) + 1);
     assert_eq!(status(&site.agent, "PUT", "/twinlet/functions/large", &lines), 413);

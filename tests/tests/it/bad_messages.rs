@@ -166,3 +166,17 @@ fn a_message_over_the_limit_is_dropped_and_the_connection_lives() {
     site.apply(3, |d| d.serving(function));
     assert_eq!(site.agent.get("/next").text(), "next");
 }
+
+#[test]
+fn why_tells_of_the_message_that_asked_for_a_function_and_was_refused() {
+    let site = site();
+    assert_eq!(site.agent.local("GET", "/twinlet/why/fn", b"").status, 404);
+    site.hub.publish_desired(
+        Desired::version(1).set("routes", json!({ "r": { "path": "x", "function_id": "fn" } })),
+    );
+    site.hub.reported_status(0, 400);
+    let why = site.agent.local("GET", "/twinlet/why/fn", b"").json();
+    let told = why["steps"][0]["detail"].as_str().unwrap();
+    assert!(told.contains("refused (400)") && told.contains("routes.r.path"), "{why}");
+    assert!(why["conclusion"].as_str().unwrap().starts_with("fn does not run"), "{why}");
+}

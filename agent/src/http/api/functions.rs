@@ -25,8 +25,18 @@ pub(super) enum PutError {
     #[error(transparent)]
     Refused(#[from] AskError),
     /// It did not get to run; nothing of it is left.
-    #[error("{0}")]
-    Failed(String),
+    #[error("{why}")]
+    Failed {
+        /// One line for people.
+        why: String,
+        /// Whether the same might run another time.
+        retry: bool,
+    },
+}
+
+/// Did not get to run this time.
+fn not_now(why: &str) -> PutError {
+    PutError::Failed { why: why.to_owned(), retry: true }
 }
 
 /// A function that was put on the device.
@@ -70,17 +80,17 @@ impl Service {
         let ready = async {
             match spec {
                 Some(spec) => tokio::time::timeout(time, self.ready(&id, spec)).await,
-                None => Ok(Err(OVERTAKEN.to_owned())),
+                None => Ok(Err(not_now(OVERTAKEN))),
             }
         };
-        let why = match (self.api.runtime.block_on(ready), spec) {
+        let failed = match (self.api.runtime.block_on(ready), spec) {
             (Ok(Ok(())), Some(spec)) => return Ok(Placed { id, version: spec.version, kept }),
-            (Ok(Ok(())), None) => OVERTAKEN.to_owned(),
-            (Ok(Err(why)), _) => why,
-            (Err(_), _) => format!("it was not ready within {} s", time.as_secs()),
+            (Ok(Ok(())), None) => not_now(OVERTAKEN),
+            (Ok(Err(failed)), _) => failed,
+            (Err(_), _) => not_now(&format!("it was not ready within {} s", time.as_secs())),
         };
         self.take_back(Placed { id, version: 0, kept }, done.before);
-        Err(PutError::Failed(why))
+        Err(failed)
     }
 
     /// Takes away what was put, unless something else stands there by now.
@@ -111,13 +121,13 @@ impl Service {
     }
 
     /// Waits until a function serves as it is wanted here, or has failed.
-    async fn ready(&self, id: &FunctionId, spec: &FunctionSpec) -> Result<(), String> {
+    async fn ready(&self, id: &FunctionId, spec: &FunctionSpec) -> Result<(), PutError> {
         let mut board = self.board.subscribe();
         let mut desired = self.api.desired.clone();
         let mut stopping = self.api.stopping.clone();
         loop {
             if desired.borrow_and_update().functions.get(id) != Some(spec) {
-                return Err(OVERTAKEN.to_owned());
+                return Err(not_now(OVERTAKEN));
             }
             if let Some(function) = board.borrow_and_update().functions.get(id)
                 && function.version == spec.version
@@ -125,10 +135,8 @@ impl Service {
                 match function.phase {
                     Phase::Running if self.serves(id, spec) => return Ok(()),
                     Phase::Failed | Phase::Backoff => {
-                        return Err(function
-                            .last_error
-                            .clone()
-                            .unwrap_or_else(|| "it does not start".into()));
+                        let why = function.last_error.as_deref().unwrap_or("it does not start").to_owned();
+                        return Err(PutError::Failed { why, retry: function.phase == Phase::Backoff });
                     }
                     _ => {}
                 }
@@ -137,10 +145,10 @@ impl Service {
                 changed = board.changed() => changed,
                 changed = desired.changed() => changed,
                 // It is taken back while that can still be done.
-                _ = stopping.wait_for(|stopping| *stopping) => return Err("the agent is stopping".to_owned()),
+                _ = stopping.wait_for(|stopping| *stopping) => return Err(not_now("the agent is stopping")),
             };
             if changed.is_err() {
-                return Err("the agent is stopping".to_owned());
+                return Err(not_now("the agent is stopping"));
             }
         }
     }

@@ -56,7 +56,10 @@ pub(in crate::http::api) fn deploy(service: &Service, call: &mut Call) -> Result
             Ok(call::json(200, &body))
         }
         Err(PutError::Refused(refused)) => Err(failure(refused)),
-        Err(PutError::Failed(why)) => Err(Failure::NotReady(why)),
+        Err(PutError::Failed { why, retry: true }) => Err(Failure::NotReady(why)),
+        Err(PutError::Failed { why, retry: false }) => {
+            Err(Failure::Invalid(format!("the component can not run here: {why}")))
+        }
     }
 }
 

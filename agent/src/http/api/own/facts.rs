@@ -58,6 +58,8 @@ impl Facts {
         let status = board.functions.get(&id).cloned();
         let known =
             desired.functions.contains_key(&id) || desired.misfits.contains_key(&id) || status.is_some();
+        // It may be what the hub asked for in a message that was refused.
+        let known = known || matches!(board.last_desired_status.code, 400 | 409);
         if !known {
             return None;
         }

@@ -80,7 +80,11 @@ fn wanted(facts: &Facts) -> Step {
         );
     }
     let Some(spec) = facts.desired.functions.get(&facts.id) else {
-        return step("wanted", State::Bad, "no longer wanted by anyone; it goes as soon as nothing needs it");
+        let what = match facts.status {
+            Some(_) => "no longer wanted by anyone; it goes as soon as nothing needs it",
+            None => "nobody asks for it, unless the message did that was refused",
+        };
+        return step("wanted", State::Bad, what);
     };
     let by = match facts.desired.origins.get(&facts.id) {
         Some(Origin::Twin) => format!("the hub's twin document, version {}", facts.twin_version),
@@ -164,11 +168,8 @@ fn routed(facts: &Facts) -> Step {
     let routes = facts.routes();
     let attached = facts.desired.middleware.values().any(|spec| spec.function_id == facts.id);
     if !routes.is_empty() && !facts.exports_answerer {
-        return step(
-            "routes",
-            State::Bad,
-            format!("{}, but it exports nothing that answers requests", routes.join("; ")),
-        );
+        let detail = format!("it exports nothing that answers the requests of {}", routes.join("; "));
+        return step("routes", State::Bad, detail);
     }
     if !facts.shadowed.is_empty() {
         return step("routes", State::Bad, facts.shadowed.join("; "));
