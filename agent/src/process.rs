@@ -25,7 +25,8 @@ pub fn load_average() -> [f64; 3] {
     std::array::from_fn(|_| numbers.next().unwrap_or(0.0))
 }
 
-/// Gives memory that was freed back to the system; glibc keeps much of it for later. May take some milliseconds.
+/// Gives memory that was freed back to the system, of which glibc keeps much for later, and lets go of the program's own
+/// pages, most of which were needed for a moment only. May take some milliseconds.
 pub fn give_memory_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it touches only what is free, and may be called at any time.
@@ -33,6 +34,43 @@ pub fn give_memory_back() {
     #[cfg(not(target_env = "gnu"))]
     let given = false;
     log::debug!("memory was {}given back", if given { "" } else { "not " });
+    // SAFETY: the callback keeps to what it is given, and is called only before this returns.
+    unsafe { libc::dl_iterate_phdr(Some(let_go_of_program), std::ptr::null_mut()) };
+}
+
+/// Unmaps the code and the constants of the first object, which is this program. What is needed again is read again,
+/// from the page cache as long as the system has the memory for it.
+///
+/// # Safety
+/// For `dl_iterate_phdr` alone, whose promises about `info` it relies on.
+unsafe extern "C" fn let_go_of_program(
+    info: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    _data: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: it points to the description of an object that stays loaded, with so many headers.
+    let (base, headers) = unsafe {
+        let info = &*info;
+        (info.dlpi_addr, std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)))
+    };
+    let page = system_value(libc::_SC_PAGESIZE);
+    #[allow(clippy::unnecessary_cast, reason = "the fields are as wide as the machine")]
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD) {
+        // What may be written to is not the file's any more.
+        if header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let begin = (base as u64).saturating_add(header.p_vaddr as u64);
+        let end = begin.saturating_add(header.p_memsz as u64);
+        let (begin, end) = (begin - begin % page, end - end % page);
+        if let (Ok(at), Ok(length)) = (usize::try_from(begin), usize::try_from(end.saturating_sub(begin))) {
+            // SAFETY: these pages are mapped from the program's file and were never written to, so that they come back
+            // as they were. Where the system refuses, nothing has changed.
+            unsafe { libc::madvise(at as *mut libc::c_void, length, libc::MADV_DONTNEED) };
+        }
+    }
+    // Libraries are shared with others.
+    1
 }
 
 /// Has glibc give large buffers back as soon as they are freed. It learns otherwise from the first that is freed, and
@@ -130,6 +168,16 @@ mod tests {
     fn the_machine_has_memory_and_a_load() {
         assert!(available_bytes() > 1 << 20);
         assert!(load_average().iter().all(|load| (0.0..10_000.0).contains(load)));
+    }
+
+    #[test]
+    fn what_is_let_go_of_comes_back_when_it_is_needed() {
+        give_memory_back();
+        let before = resident_bytes();
+        // Walks through code that is not needed otherwise.
+        assert!(serde_json::from_str::<serde_json::Value>("[1.5, {\"a\": null}]").is_ok());
+        assert!(std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains("r-xp")));
+        assert!(resident_bytes() >= before);
     }
 
     #[test]

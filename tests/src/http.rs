@@ -124,7 +124,11 @@ pub fn over_unix(socket: &Path, method: &str, path: &str, body: &[u8]) -> std::i
     );
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
-    Ok(read_response(&mut stream))
+    let mut first = [0];
+    if stream.read(&mut first)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(read_response(&mut first.as_slice().chain(stream)))
 }
 
 fn read_response(stream: &mut impl Read) -> Response {

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::plan;
 use crate::pool::Function;
 use crate::prepare::{PrepareError, Preparer, Progress};
+use crate::process::give_memory_back;
 use crate::routes::RouteTable;
 use crate::serving::{Serving, Snapshot};
 use crate::status::{DesiredStatus, Phase};
@@ -133,6 +134,10 @@ impl Reconciler {
             self.retire(id, wanted, state);
         }
         self.settle(wanted, state);
+        if plan != plan::Plan::default() {
+            // Fetching, compiling and starting take much that serving does not.
+            give_memory_back();
+        }
         Ok(())
     }
 
