@@ -52,8 +52,8 @@ fn both_doors_recover_within_a_second_once_there_are_descriptors_again() {
     limit_files(&site.agent, 4096);
     let public = || site.agent.request("GET", "/good").try_send().is_ok_and(|answer| answer.text() == "fine");
     served_within_a_second("the public door", public);
-    let local = || over_unix(&site.agent.socket(), "GET", "/good", b"").is_ok_and(|r| r.text() == "fine");
-    served_within_a_second("the local door", local);
+    let answered = || over_unix(&site.agent.socket(), "GET", "/good", b"").is_ok_and(|r| r.text() == "fine");
+    served_within_a_second("the local door", answered);
     drop((held, local));
     assert!(site.agent.runs());
 }
