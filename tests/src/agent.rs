@@ -297,9 +297,9 @@ impl Agent {
         change(self.builder.clone()).start()
     }
 
-    /// Its resident set, in bytes.
-    pub fn rss_bytes(&self) -> u64 {
-        self.kilobytes("status", "VmRSS:") * 1024
+    /// What it holds in memory that is no file's, in bytes: pages of its own program come and go.
+    pub fn held_bytes(&self) -> u64 {
+        (self.kilobytes("status", "RssAnon:") + self.kilobytes("status", "RssShmem:")) * 1024
     }
 
     /// Its share of the memory it uses, in bytes.

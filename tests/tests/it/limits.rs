@@ -56,12 +56,12 @@ fn memory_grows_to_the_limit_and_not_beyond() {
     let function = site.function("greedy", guests::grows()).set("memory_pages", pages);
     let one = serde_json::json!({ "min": 1, "max": 1 });
     site.apply(1, |d| d.serving(function.set("instances", one)));
-    let before = site.agent.rss_bytes();
+    let before = site.agent.held_bytes();
     for _ in 0..10 {
         let answer = site.agent.get("/greedy");
         assert_eq!((answer.status, answer.body.as_slice()), (200, &pages.to_le_bytes()[..]));
     }
-    let grown = site.agent.rss_bytes().saturating_sub(before);
+    let grown = site.agent.held_bytes().saturating_sub(before);
     let allowed = u64::from(pages) * 65_536;
     assert!(grown < 2 * allowed, "grew by {grown} bytes where {allowed} are allowed");
 }

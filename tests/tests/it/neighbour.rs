@@ -34,13 +34,13 @@ pub(crate) fn ask(site: &Site) -> Duration {
 /// Does something while the neighbour is asked all the time, and sees to it that each of those requests was answered
 /// within [`BOUND`], that the agent never grew by more than `own_memory` bytes and [`ROOM`], and that it still serves.
 pub(crate) fn beside<R>(site: &Site, own_memory: u64, work: impl FnOnce() -> R) -> R {
-    let (before, done) = (site.agent.rss_bytes(), AtomicBool::new(false));
+    let (before, done) = (site.agent.held_bytes(), AtomicBool::new(false));
     let (result, slowest, largest) = std::thread::scope(|threads| {
         let watch = threads.spawn(|| {
             let (mut slowest, mut largest) = (Duration::ZERO, 0);
             while !done.load(Ordering::SeqCst) {
                 slowest = slowest.max(ask(site));
-                largest = largest.max(site.agent.rss_bytes());
+                largest = largest.max(site.agent.held_bytes());
             }
             (slowest, largest)
         });

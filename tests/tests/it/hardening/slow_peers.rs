@@ -68,7 +68,7 @@ fn assert_in_time(what: &str, mut between: impl FnMut(), mut request: impl FnMut
 fn assert_a_good_client_is_served(address_of: impl Fn(u32) -> Ipv4Addr) {
     raise_own_limit();
     let site = site();
-    let measure = || (entries(&site.agent, "fd"), entries(&site.agent, "task"), site.agent.rss_bytes());
+    let measure = || (entries(&site.agent, "fd"), entries(&site.agent, "task"), site.agent.held_bytes());
     let get = |client: &ureq::Agent| {
         let answer = site.agent.request("GET", "/good").send_by(client).unwrap();
         assert_eq!((answer.status, answer.text().as_str()), (200, "fine"));

@@ -114,7 +114,7 @@ fn a_client_that_does_not_read_holds_nobody_else() {
         .set("instances", json!({ "min": 1, "max": 1 }));
     let hello = site.function("hello", guests::prebuilt("hello-http"));
     site.apply(1, |d| d.serving(floods).serving(hello));
-    let before = site.agent.rss_bytes();
+    let before = site.agent.held_bytes();
     let mut deaf: Vec<_> = (0..2).map(|_| Wire::to(site.agent.address()).asking("GET", "/p", "")).collect();
     assert!(deaf[0].head().starts_with("http/1.1 200"));
     // The guest writes, and soon waits for the client. Meanwhile everyone else is served.
@@ -127,6 +127,6 @@ fn a_client_that_does_not_read_holds_nobody_else() {
     assert!(deaf[1].head().starts_with("http/1.1 "));
     eventually("both to end", || (invocations(&site, "timeout") == 2.0).then_some(()));
     assert!(deaf[0].rest().is_err(), "it was not finished");
-    let grown = site.agent.rss_bytes().saturating_sub(before);
+    let grown = site.agent.held_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "the agent holds {grown} bytes for clients that do not read");
 }
