@@ -16,8 +16,8 @@ pub(crate) fn measure(site: Site) {
     let five = (0..5).fold(Desired::version(1), |d, n| d.serving(function(&format!("idle-{n}"))));
     site.hub.publish_desired(five);
     site.hub.applied(1);
-    let (pss, rss) = (kb(site.agent.pss_bytes()), kb(site.agent.held_bytes()));
-    println!("idle with five functions, before any load: {pss} KB PSS, {rss} KB RSS");
+    let (pss, own) = (kb(site.agent.pss_bytes()), kb(site.agent.held_bytes()));
+    println!("idle with five functions, before any load: {pss} KB PSS, {own} KB of it no file's");
 
     let fresh = json!({ "isolation": "fresh" });
     site.apply(2, |d| d.serving(function("hot")).serving(function("fresh").set("instances", fresh)));
