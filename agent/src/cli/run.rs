@@ -17,8 +17,36 @@ use crate::process::{keep_no_large_buffers, raise_file_limit};
 const QUIET: &[&str] =
     &["cranelift", "hyper", "rumqttc", "rustls", "sled", "tiny_http", "ureq", "ureq_proto", "wasmtime"];
 
+const LONG_ABOUT: &str = "\
+Run the agent
+
+Every setting can be given in a TOML file, by an environment variable or by a flag; a flag is stronger than the
+environment, which is stronger than the file. An empty value counts as not given.";
+
+const MORE: &str = "Every limit and time-out, with its environment variable and default: twinlet run --help";
+
+const EXAMPLES: &str = "\
+Examples:
+  Run against a broker on this machine, and keep state in ./state:
+      twinlet run --node-id bench-1 --cache-dir ./state
+
+  Run against a hub over TLS, with its own authority and a client certificate:
+      twinlet run --mqtt-broker mqtts://hub.example:8883 --mqtt-ca-file ca.pem \\
+                  --mqtt-cert-file node.pem --mqtt-key-file node.key
+
+  Run from a file, with one setting changed and the password out of the process list:
+      MQTT_PASSWORD=… twinlet run --config /etc/twinlet/twinlet.toml --log-level debug
+
+Signals:
+  SIGTERM, SIGINT   finish running requests (SHUTDOWN_TIMEOUT_SECS), say offline, exit 0
+  SIGHUP            read file and environment again; apply what can change without a restart";
+
 pub(super) fn command() -> Command {
-    settings::with_keys(Command::new("run")).about("Run the agent")
+    settings::with_keys(Command::new("run"))
+        .about("Run the agent")
+        .long_about(LONG_ABOUT)
+        .after_help(MORE)
+        .after_long_help(EXAMPLES)
 }
 
 pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {

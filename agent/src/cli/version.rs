@@ -9,8 +9,13 @@ use super::output::{Output, json_flag};
 use crate::agent::VERSION;
 use crate::engine::WASMTIME_VERSION;
 
+const EXAMPLES: &str = "\
+Examples:
+  twinlet version
+  twinlet version --json | jq -r .version";
+
 pub(super) fn command() -> Command {
-    Command::new("version").about("Say which build this is").arg(json_flag())
+    Command::new("version").about("Say which build this is").arg(json_flag()).after_help(EXAMPLES)
 }
 
 pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
