@@ -150,6 +150,11 @@ impl Board {
         });
     }
 
+    /// Nothing serves under a function's id any more, though it is wanted.
+    pub fn stopped(&self, id: &FunctionId) {
+        self.change_known(id, |function| function.serving_version = None);
+    }
+
     /// An invocation of a function failed; it goes on serving.
     pub fn invocation_failed(&self, id: &FunctionId, error: &str) {
         let error = cut(error);

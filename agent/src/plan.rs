@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::desired::{Desired, FunctionId, FunctionSpec, RouteId, RouteSpec};
+use crate::desired::{Desired, FunctionId, FunctionSpec, Origin, RouteId, RouteSpec, Unit};
 
 /// What is so of one function.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,37 +27,53 @@ pub enum Retry {
 /// The steps from what is so to what is wanted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Functions to prepare, then to put in the place of what serves under their id.
-    pub prepare: Vec<FunctionId>,
+    /// What to prepare, and then to put into its place in one step; in this order.
+    pub units: Vec<(Unit, Vec<FunctionId>)>,
     /// Functions to take out of the routes, drain and drop.
     pub retire: Vec<FunctionId>,
 }
 
-/// Plans. What is on the device comes first, so that a slow download holds up nothing that needs none.
+impl Plan {
+    /// All functions to prepare.
+    pub fn prepare(&self) -> impl Iterator<Item = &FunctionId> {
+        self.units.iter().flat_map(|(_, ids)| ids)
+    }
+}
+
+/// Plans. With `held`, the twin document has not taken its place yet, and what it changes is one unit: that waits
+/// until all of it may be tried. What is on the device comes first, so that a slow download holds up nothing that needs
+/// none.
 pub fn plan(
     desired: &Desired,
     actual: &BTreeMap<FunctionId, Actual>,
+    held: bool,
     on_device: impl Fn(&FunctionSpec) -> bool,
 ) -> Plan {
     let none = Actual::default();
-    let mut prepare: Vec<(&FunctionId, &FunctionSpec)> = desired
-        .functions
-        .iter()
-        .filter(|(id, wanted)| {
-            let actual = actual.get(*id).unwrap_or(&none);
-            match &actual.failed {
-                _ if actual.serving.as_ref() == Some(*wanted) => false,
-                Some((failed, retry)) if failed == *wanted => *retry == Retry::Due,
-                _ => true,
-            }
-        })
-        .collect();
-    prepare.sort_by_key(|(_, spec)| !on_device(spec));
-    let retire = actual.keys().filter(|id| !desired.functions.contains_key(*id));
-    Plan {
-        prepare: prepare.into_iter().map(|(id, _)| id.clone()).collect(),
-        retire: retire.cloned().collect(),
+    let (mut together, mut units, mut waits) = (Vec::new(), Vec::new(), false);
+    for (id, wanted) in &desired.functions {
+        let actual = actual.get(id).unwrap_or(&none);
+        if actual.serving.as_ref() == Some(wanted) {
+            continue;
+        }
+        let may_be_tried = match &actual.failed {
+            Some((failed, retry)) if failed == wanted => *retry == Retry::Due,
+            _ => true,
+        };
+        if held && desired.origins.get(id) == Some(&Origin::Twin) {
+            waits |= !may_be_tried;
+            together.push(id.clone());
+        } else if may_be_tried {
+            units.push((Unit::One(id.clone()), vec![id.clone()]));
+        }
     }
+    if held && !waits {
+        units.push((Unit::Twin, together));
+    }
+    let is_there = |id: &FunctionId| desired.functions.get(id).is_some_and(&on_device);
+    units.sort_by_key(|(_, ids)| !ids.iter().all(is_there));
+    let retire = actual.keys().filter(|id| !desired.functions.contains_key(*id));
+    Plan { units, retire: retire.cloned().collect() }
 }
 
 /// The routes to serve while not everything is ready: a route whose wanted target is still being prepared keeps the
@@ -91,7 +107,9 @@ mod tests {
             })
             .collect();
         let document = json!({ "$version": 1, "functions": functions });
-        Desired::parse(&document, &Defaults::default()).unwrap_or_else(|e| panic!("{e}"))
+        let mut desired = Desired::parse(&document, &Defaults::default()).unwrap_or_else(|e| panic!("{e}"));
+        desired.origins = desired.functions.keys().map(|id| (id.clone(), Origin::Twin)).collect();
+        desired
     }
 
     fn serving(desired: &Desired) -> BTreeMap<FunctionId, Actual> {
@@ -99,25 +117,51 @@ mod tests {
         desired.functions.iter().map(|(id, spec)| (id.clone(), actual(spec))).collect()
     }
 
-    fn names(ids: &[FunctionId]) -> Vec<&str> {
-        ids.iter().map(FunctionId::as_str).collect()
+    fn names<'a>(ids: impl IntoIterator<Item = &'a FunctionId>) -> Vec<&'a str> {
+        ids.into_iter().map(FunctionId::as_str).collect()
     }
 
     #[test]
     fn only_the_difference_is_done() {
         let before = desired(&[("a", 1), ("b", 1), ("gone", 1)]);
         let after = desired(&[("a", 1), ("b", 2), ("c", 1)]);
-        let steps = plan(&after, &serving(&before), |_| true);
-        assert_eq!(names(&steps.prepare), ["b", "c"]);
+        let steps = plan(&after, &serving(&before), false, |_| true);
+        assert_eq!(names(steps.prepare()), ["b", "c"]);
         assert_eq!(names(&steps.retire), ["gone"]);
-        assert_eq!(plan(&after, &serving(&after), |_| true), Plan::default());
+        assert_eq!(plan(&after, &serving(&after), false, |_| true), Plan::default());
     }
 
     #[test]
     fn what_is_on_the_device_comes_first() {
         let wanted = desired(&[("a", 1), ("b", 2), ("c", 1)]);
-        let steps = plan(&wanted, &BTreeMap::new(), |spec| spec.version == 2);
-        assert_eq!(names(&steps.prepare), ["b", "a", "c"]);
+        let steps = plan(&wanted, &BTreeMap::new(), false, |spec| spec.version == 2);
+        assert_eq!(names(steps.prepare()), ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn what_a_twin_document_changes_is_one_unit_and_what_came_alone_goes_alone() {
+        let mut wanted = desired(&[("a", 1), ("b", 2), ("c", 1), ("d", 1)]);
+        let alone: FunctionId = "c".parse().unwrap_or_else(|e| panic!("{e}"));
+        wanted.origins.insert(alone.clone(), Origin::Deployment);
+        let before = desired(&[("d", 1)]);
+        let steps = plan(&wanted, &serving(&before), true, |_| true);
+        assert_eq!(
+            steps.units.iter().map(|(unit, _)| unit).collect::<Vec<_>>(),
+            [&Unit::One(alone), &Unit::Twin]
+        );
+        assert_eq!(names(steps.prepare()), ["c", "a", "b"]);
+        let nothing = plan(&before, &serving(&before), true, |_| true);
+        assert_eq!(nothing.units, [(Unit::Twin, vec![])], "routes may have changed");
+    }
+
+    #[test]
+    fn a_unit_waits_until_all_of_it_may_be_tried() {
+        let wanted = desired(&[("a", 1), ("b", 1)]);
+        for (retry, units) in [(Retry::Never, 0), (Retry::Later, 0), (Retry::Due, 1)] {
+            let failed = |spec: &FunctionSpec| Actual { serving: None, failed: Some((spec.clone(), retry)) };
+            let a = wanted.functions.iter().take(1).map(|(id, spec)| (id.clone(), failed(spec))).collect();
+            assert_eq!(plan(&wanted, &a, true, |_| true).units.len(), units, "{retry:?}");
+        }
     }
 
     #[test]
@@ -129,7 +173,7 @@ mod tests {
                 let spec = actual.serving.take().map(|spec| FunctionSpec { version, ..spec });
                 actual.failed = spec.map(|spec| (spec, retry));
             }
-            plan(&wanted, &actual, |_| true).prepare.len()
+            plan(&wanted, &actual, false, |_| true).units.len()
         };
         assert_eq!(failed(1, Retry::Later), 0);
         assert_eq!(failed(1, Retry::Never), 0);

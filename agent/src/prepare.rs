@@ -29,6 +29,7 @@ use crate::status::Phase;
 use crate::store::Store;
 use crate::thread::{STACK, awaited};
 use crate::workers::Workers;
+use Again::{AFewTimes, Always, Never};
 
 /// Everything that it takes to prepare functions.
 pub struct Preparer {
@@ -72,8 +73,19 @@ pub enum PrepareError {
         /// One line for people.
         why: String,
         /// Whether trying again can help.
-        retry: bool,
+        again: Again,
     },
+}
+
+/// Whether trying again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It may: what failed is outside.
+    Always,
+    /// It may be so, or the function's own fault.
+    AFewTimes,
+    /// It can not: the function is at fault.
+    Never,
 }
 
 /// What a preparation tells while it goes on, and asks.
@@ -133,7 +145,7 @@ impl Preparer {
     /// Fetches on a thread of its own: one that stands still can be left behind at once when something newer comes, and
     /// ends by its own time-outs.
     fn fetch(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
-        let disk = |e: io::Error| failed(Phase::Fetching, e, true);
+        let disk = |e: io::Error| failed(Phase::Fetching, e, Always);
         let mut partial = self.artifacts.begin(self.artifacts.wasm(&spec.sha256)).map_err(disk)?;
         let (fetcher, url) = (self.fetcher.clone(), spec.artifact_url.clone());
         let (sha256, size) = (spec.sha256, spec.size);
@@ -154,16 +166,16 @@ impl Preparer {
         };
         let partial = result.map_err(|error| match error {
             FetchError::Superseded => PrepareError::Superseded,
-            FetchError::TooLarge { .. } | FetchError::Uploaded => failed(Phase::Fetching, error, false),
-            FetchError::Digest { .. } | FetchError::Size { .. } => failed(Phase::Verifying, error, true),
-            _ => failed(Phase::Fetching, error, true),
+            FetchError::TooLarge { .. } | FetchError::Uploaded => failed(Phase::Fetching, error, Never),
+            FetchError::Digest { .. } | FetchError::Size { .. } => failed(Phase::Verifying, error, Always),
+            _ => failed(Phase::Fetching, error, Always),
         })?;
         partial.finish().map_err(disk)
     }
 
     /// Hashes an artifact that was on the device, and fetches it again where it has changed.
     fn verify(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
-        let disk = |e: io::Error| failed(Phase::Verifying, e, true);
+        let disk = |e: io::Error| failed(Phase::Verifying, e, Always);
         if self.artifacts.verify(&spec.sha256).map_err(disk)? {
             return Ok(());
         }
@@ -206,18 +218,18 @@ impl Preparer {
         let compiled = self.artifacts.compiled(sha256);
         let refused = |error: CompileError| match error {
             CompileError::Superseded => PrepareError::Superseded,
-            CompileError::Timeout(_) | CompileError::Io(_) => failed(Phase::Compiling, error, true),
-            _ => failed(Phase::Compiling, error, false),
+            CompileError::Timeout(_) | CompileError::Io(_) => failed(Phase::Compiling, error, Always),
+            _ => failed(Phase::Compiling, error, Never),
         };
         looks_like_component(&wasm).map_err(refused)?;
-        let disk = |why: String| failed(Phase::Compiling, why, true);
+        let disk = |why: String| failed(Phase::Compiling, why, Always);
         let partial = self.artifacts.begin(compiled.clone()).map_err(|e| disk(e.to_string()))?;
         self.compiler.compile(&wasm, partial.temporary(), progress.superseded).map_err(refused)?;
         partial.finish().map_err(|e| disk(e.to_string()))?;
         let seal = self.sealer.seal(sha256, &compiled).map_err(|e| disk(e.to_string()))?;
         self.store.keep_seal(sha256, &seal).map_err(|e| disk(e.to_string()))?;
         // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
-        unsafe { self.runtime.map(&compiled) }.map_err(|error| failed(Phase::Compiling, error, false))
+        unsafe { self.runtime.map(&compiled) }.map_err(|error| failed(Phase::Compiling, error, Never))
     }
 
     fn start(
@@ -228,15 +240,15 @@ impl Preparer {
         progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
         let linked = self.runtime.link(component, spec.entrypoint).map_err(|error: EngineError| {
-            let retry = matches!(error, EngineError::Setup(_));
-            failed(Phase::Starting, error, retry)
+            let again = if matches!(error, EngineError::Setup(_)) { Always } else { Never };
+            failed(Phase::Starting, error, again)
         })?;
         let lane = self.workers.lane(spec.instances.max);
         let lanes = (lane.clone(), self.workers.front(&lane));
         let http = if spec.permissions.http.is_empty() {
             Gate::closed()
         } else {
-            let tls = self.fetcher.tls().map_err(|error| failed(Phase::Starting, error, true))?;
+            let tls = self.fetcher.tls().map_err(|error| failed(Phase::Starting, error, Always))?;
             Gate::new(spec.permissions.http.clone(), tls)
         };
         let environment = Environment {
@@ -265,17 +277,44 @@ impl Preparer {
             lanes,
             metrics,
         ));
-        let started = self.warm_up(&function, progress.superseded);
+        let started = self.begin(&function, progress.superseded);
         if (progress.superseded)() {
             function.retire();
             return Err(PrepareError::Superseded);
         }
-        started.map_err(|error| {
+        started.inspect_err(|_| {
             // Its instances go before anything counts them.
             function.retire();
-            failed(Phase::Starting, error, true)
         })?;
         Ok(function)
+    }
+
+    /// Starts the first instances, and has one answer the health request where there is one.
+    fn begin(&self, function: &Arc<Function>, given_up: &dyn Fn() -> bool) -> Result<(), PrepareError> {
+        if function.spec.health.is_some() && !function.can_be_checked() {
+            let why = "`health` is named, but the component answers no HTTP requests";
+            return Err(failed(Phase::Starting, why, Never));
+        }
+        let begun = self.warm_up(function, given_up).and_then(|()| self.check_health(function, given_up));
+        begun.map_err(|error| {
+            // For want of room it is not the function that fails.
+            let again = if matches!(error, CallError::Exhausted(_)) { Always } else { AFewTimes };
+            failed(Phase::Starting, error, again)
+        })
+    }
+
+    /// Has a function answer its health request on a worker, if it has one.
+    pub fn check_health(
+        &self,
+        function: &Arc<Function>,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<(), CallError> {
+        let Some(health) = function.spec.health.clone() else { return Ok(()) };
+        let deadline = Instant::now() + health.timeout;
+        let on_worker = function.clone();
+        self.workers
+            .run(&function.lane, deadline, given_up, move || on_worker.check_health(&health))
+            .unwrap_or_else(|| Err(CallError::Exhausted("all workers are busy".into())))
     }
 
     /// Starts a function's instances on a worker, unless that is given up meanwhile.
@@ -288,6 +327,6 @@ impl Preparer {
     }
 }
 
-fn failed(phase: Phase, why: impl ToString, retry: bool) -> PrepareError {
-    PrepareError::Failed { phase, why: why.to_string(), retry }
+fn failed(phase: Phase, why: impl ToString, again: Again) -> PrepareError {
+    PrepareError::Failed { phase, why: why.to_string(), again }
 }

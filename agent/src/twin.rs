@@ -61,7 +61,7 @@ impl Desk {
 
 /// What stands, and where changes go.
 pub struct Twin {
-    accepted: Accepted,
+    accepted: Arc<Accepted>,
     defaults: Defaults,
     store: Arc<Store>,
     desired: watch::Sender<Arc<Desired>>,
@@ -93,8 +93,9 @@ impl Twin {
                 accepted.desired_here(&defaults)
             }
         };
+        let accepted = desired.source.clone();
         let desired = watch::Sender::new(Arc::new(desired));
-        Self { accepted: accepted.unwrap_or_default(), defaults, store, desired, board, metrics }
+        Self { accepted, defaults, store, desired, board, metrics }
     }
 
     /// Follows desired state.
@@ -135,7 +136,7 @@ impl Twin {
                 if !self.keep(topic, &accepted, inbound, desk) {
                     return false;
                 }
-                self.publish(topic, *accepted, *desired);
+                self.publish(topic, *desired);
                 Taken::Accepted
             }
             Err(refused) => {
@@ -159,7 +160,7 @@ impl Twin {
             self.store.keep_accepted(&accepted).map_err(|error| AskError::Disk(error.to_string()))?;
             // The hub's own state may not be readable here, which the board goes on to say.
             let said = accepted.desired(&self.defaults).is_err().then(|| self.board.now());
-            self.publish("management API", *accepted, *desired);
+            self.publish("management API", *desired);
             if let Some(said) = said {
                 self.board.desired(Some(said.last_desired_version), said.last_desired_status);
             }
@@ -220,7 +221,7 @@ impl Twin {
         true
     }
 
-    fn publish(&mut self, topic: &str, accepted: Accepted, desired: Desired) {
+    fn publish(&mut self, topic: &str, desired: Desired) {
         log::info!(
             "{topic}: accepted; version {}, {} functions, {} routes",
             desired.version,
@@ -232,7 +233,7 @@ impl Twin {
                 "function {id}: asked for on this device, and no longer fits its configuration: {why}"
             );
         }
-        self.accepted = accepted;
+        self.accepted = desired.source.clone();
         self.board.desired(Some(desired.version), DesiredStatus::new(202, "accepted"));
         self.desired.send_replace(Arc::new(desired));
     }

@@ -284,6 +284,7 @@ impl Actor {
             wait.as_millis()
         );
         if let Some(function) = &turn.function {
+            function.metrics.tally.broke_down();
             let version = function.spec.version;
             house.board.actor_crashed(&self.id, version, &error.to_string(), crashes, !wait.is_zero());
         }

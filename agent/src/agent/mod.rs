@@ -151,6 +151,8 @@ impl Agent {
                 outbox: outbox.clone(),
                 metrics: metrics.clone(),
             },
+            defaults: defaults(config),
+            version: VERSION,
             serving: serving.clone(),
             board: board.clone(),
             metrics: metrics.clone(),

@@ -5,6 +5,8 @@
 //! message its whole route list. All layers are kept as JSON, so that a device whose defaults change reads them anew;
 //! nothing here does I/O.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -91,8 +93,10 @@ impl Accepted {
         }
         if let Some(routes) = &self.routes {
             desired.routes = read_routes(routes, &mut problems).unwrap_or_default();
+            desired.routes_by_message = true;
         }
         self.local.add_to(&mut desired, defaults);
+        desired.source = Arc::new(self.clone());
         problems.or(Some(desired))
     }
 
@@ -161,9 +165,28 @@ impl Accepted {
     /// What was asked for on the device alone; that is what is left where what the hub wanted no longer fits the
     /// device's configuration.
     pub fn desired_here(&self, defaults: &Defaults) -> Desired {
-        let mut desired = Desired::default();
+        let mut desired = Desired { source: Arc::new(self.clone()), ..Desired::default() };
         self.local.add_to(&mut desired, defaults);
         desired
+    }
+
+    /// The JSON of a function, from the layer that counts.
+    pub fn function(&self, id: &FunctionId, origin: Origin) -> Option<&Value> {
+        match origin {
+            Origin::Twin => self.twin_part("functions")?.get(id.as_str()),
+            Origin::Deployment => self.functions.get(id.as_str()),
+            Origin::Api => self.local.kept(id),
+        }
+    }
+
+    /// One of the objects of the twin document.
+    pub fn twin_part(&self, key: &str) -> Option<&Value> {
+        self.twin.as_ref()?.get(key)
+    }
+
+    /// The last route message since the twin document.
+    pub fn route_message(&self) -> Option<&Value> {
+        self.routes.as_ref()
     }
 
     /// What is kept of a function that was asked for on the device.
@@ -189,7 +212,7 @@ impl Accepted {
     }
 }
 
-fn read_deployment(
+pub(super) fn read_deployment(
     message: &Value,
     defaults: &Defaults,
     problems: &mut Problems,
@@ -201,7 +224,7 @@ fn read_deployment(
     Some((id?, spec?))
 }
 
-fn read_routes(
+pub(super) fn read_routes(
     message: &Value,
     problems: &mut Problems,
 ) -> Option<std::collections::BTreeMap<RouteId, RouteSpec>> {

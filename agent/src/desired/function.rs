@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use twinlet_host::http_client::Pattern;
 
 use super::problems::{Object, Problems};
-use super::{FunctionId, Sha256};
+use super::{FunctionId, Health, Sha256, Trial};
 
 /// What holds where a function does not say, and the most it may ask for; from the device's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,10 @@ pub struct FunctionSpec {
     pub state: StatePolicy,
     /// What it may do.
     pub permissions: Permissions,
+    /// The request that it must answer before it serves.
+    pub health: Option<Health>,
+    /// How a new version proves itself.
+    pub trial: Trial,
 }
 
 /// Which of a component's exports is used.
@@ -190,6 +194,11 @@ impl FunctionSpec {
                 StatePolicy::NodeLocal
             }
         };
+        let health = fields.object("health", problems).and_then(|object| Health::read(object, problems));
+        let trial = match fields.object("trial", problems) {
+            Some(object) => Trial::read(object, problems),
+            None => Some(Trial::default()),
+        };
         Some(Self {
             version: version?,
             artifact_url: artifact_url?.to_owned(),
@@ -203,6 +212,8 @@ impl FunctionSpec {
             outputs: outputs.unwrap_or_default(),
             state,
             permissions,
+            health,
+            trial: trial?,
         })
     }
 }

@@ -17,7 +17,7 @@ use super::{
 const MAX_FUNCTIONS: usize = 256;
 
 /// Who asked for a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// The twin document.
@@ -297,15 +297,19 @@ impl Local {
         for (name, value) in &self.routes {
             if let (Ok(id), Some(route)) = (name.parse(), RouteSpec::read("", value, &mut unread))
                 && ours(&route.function_id, &desired.origins)
+                && !desired.routes.contains_key(&id)
             {
-                desired.routes.entry(id).or_insert(route);
+                desired.of_device.routes.insert(RouteId::clone(&id));
+                desired.routes.insert(id, route);
             }
         }
         for (name, value) in &self.middleware {
             if let (Ok(id), Some(spec)) = (name.parse(), MiddlewareSpec::read("", value, &mut unread))
                 && ours(&spec.function_id, &desired.origins)
+                && !desired.middleware.contains_key(&id)
             {
-                desired.middleware.entry(id).or_insert(spec);
+                desired.of_device.middleware.insert(MiddlewareId::clone(&id));
+                desired.middleware.insert(id, spec);
             }
         }
         desired.modules.extend(self.modules.clone());

@@ -9,9 +9,12 @@ mod ids;
 mod local;
 mod middleware;
 mod problems;
+mod proving;
+mod rollout;
 mod route;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -25,6 +28,8 @@ pub use ids::{FunctionId, IdError, MiddlewareId, RouteId, Sha256};
 pub use local::{Ask, AskError, Bundle, Done, Module, Origin};
 pub use middleware::{AttachPoint, MiddlewareSpec, OnFailure};
 pub use problems::{Object, Problems};
+pub use proving::{Health, Trial};
+pub use rollout::{OnTrial, Refusals, Refused as RefusedFunction, Rollout, Standing, Stood, Unit};
 pub use route::{Host, PathPattern, RouteSpec, Segment};
 
 /// Everything the node should be: functions, routes and settings.
@@ -48,6 +53,21 @@ pub struct Desired {
     pub kept: BTreeSet<Sha256>,
     /// Functions that were asked for on the device and that its configuration no longer admits, with the reason.
     pub misfits: BTreeMap<FunctionId, String>,
+    /// Which of the routes and middleware were asked for on the device.
+    pub of_device: OfDevice,
+    /// Whether the routes of the hub are those of a message of `edge/routes/{node_id}`, and not the twin document's.
+    pub routes_by_message: bool,
+    /// The JSON that all this was read from.
+    pub source: Arc<Accepted>,
+}
+
+/// Which routes and middleware were asked for on the device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfDevice {
+    /// Its routes.
+    pub routes: BTreeSet<RouteId>,
+    /// Its middleware.
+    pub middleware: BTreeSet<MiddlewareId>,
 }
 
 /// Settings of the agent that the hub may change; where absent, the device's own configuration holds.

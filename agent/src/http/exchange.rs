@@ -250,6 +250,7 @@ impl Exchange<'_> {
     ) -> Result<Answer, CallError> {
         let Some(actor) = &target.actor else {
             let response = target.function.handle(request, self.deadline, trace)?;
+            target.function.metrics.tally.answered(response.status);
             return Answer::from_guest(response).map_err(CallError::Guest);
         };
         let answer = self.service.actors.request(actor, &request.body, self.deadline, trace)?;

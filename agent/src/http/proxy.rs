@@ -12,6 +12,7 @@ use super::answer::{Answer, Failure};
 use super::body::{Body, Outgoing, Streamed};
 use super::exchange::Exchange;
 use super::{Incoming, MAX_WHOLE_BYTES, Reply, drop_hop_by_hop};
+use crate::metrics::Tally;
 use crate::pool::{CallError, Function, Trace};
 
 /// After the guest has ended, how long until the last of its body has been put together.
@@ -50,9 +51,9 @@ impl Exchange<'_> {
         reply: &Shared,
     ) -> Result<(), CallError> {
         let problem = Arc::new(Mutex::new(None));
-        let (of_guest, reply) = (problem.clone(), reply.clone());
+        let (of_guest, reply, tally) = (problem.clone(), reply.clone(), function.metrics.tally.clone());
         let answered =
-            function.serve(request, self.deadline, None, move |response| match head(response) {
+            function.serve(request, self.deadline, None, move |response| match head(response, &tally) {
                 Ok((answer, body)) => reply.send(Outgoing::Streamed(answer, body)),
                 Err(error) => *of_guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
             })?;
@@ -72,8 +73,8 @@ impl Exchange<'_> {
         trace: Option<&mut Trace>,
     ) -> Result<Answer, CallError> {
         let (sender, collected) = mpsc::sync_channel(1);
-        let runtime = Handle::current();
-        let on_response = move |response| match head(response) {
+        let (runtime, tally) = (Handle::current(), function.metrics.tally.clone());
+        let on_response = move |response| match head(response, &tally) {
             Ok((answer, body)) => {
                 // Beside the guest, which waits until someone takes what it writes.
                 runtime.spawn(async move {
@@ -139,10 +140,12 @@ fn build(
 /// The head of a response, held to the rules of every function's; the length stays, for the body comes as it is.
 fn head(
     response: Result<http::Response<HyperOutgoingBody>, ErrorCode>,
+    tally: &Tally,
 ) -> Result<(Answer, HyperOutgoingBody), CallError> {
     let response =
         response.map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
     let (head, body) = response.into_parts();
+    tally.answered(head.status.as_u16());
     let length = head.headers.get(http::header::CONTENT_LENGTH).map(|length| length.as_bytes().to_vec());
     let headers = head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect();
     let response = Response { status: head.status.as_u16(), headers, body: Vec::new() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::{Executions, Metrics};
+use super::{Executions, Metrics, Tally};
 
 /// How an invocation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct FunctionMetrics {
     pub instances: IntGauge,
     /// Calls of it as middleware, since this version was prepared.
     pub executions: Arc<Executions>,
+    /// How this version does.
+    pub tally: Arc<Tally>,
 }
 
 /// Invocations of one function, all its versions together.
@@ -61,6 +63,9 @@ impl FunctionMetrics {
             Outcome::Rejected => &self.rejected,
         };
         counter.inc();
+        if outcome != Outcome::Rejected {
+            self.tally.invoked(outcome != Outcome::Ok);
+        }
         self.duration.observe(took.as_secs_f64());
         let totals = &self.all.totals;
         totals.invocations.inc();

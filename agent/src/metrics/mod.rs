@@ -7,6 +7,7 @@
 mod executions;
 mod function;
 mod guests;
+mod tally;
 mod totals;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::desired::FunctionId;
 pub use executions::{Executed, Executions};
 pub use function::{Counts, FunctionMetrics, Outcome};
 use guests::Guests;
+pub use tally::Tally;
 use totals::Totals;
 
 /// Upper bounds of the duration histograms, in seconds: 50 µs to 10 s.
@@ -65,6 +67,7 @@ pub struct Metrics {
     mqtt: IntCounterVec,
     messages: IntCounterVec,
     failures: IntCounterVec,
+    rollouts: IntCounterVec,
     requests: IntCounterVec,
     refusals: IntCounterVec,
     actors: IntCounterVec,
@@ -144,6 +147,11 @@ impl Metrics {
                 "Preparations of a function that failed, by the phase they failed in",
                 &["function_id", "phase"],
             )?,
+            rollouts: counters(
+                "twinlet_rollouts_total",
+                "Changes of what serves by how they ended: applied, proved, rolled_back or refused",
+                &["result"],
+            )?,
             requests: counters(
                 "twinlet_http_responses_total",
                 "Responses by door and class of status",
@@ -186,6 +194,7 @@ impl Metrics {
             duration: self.durations.with_label_values(&[id]),
             instances: self.instances.with_label_values(&[id]),
             executions: Arc::default(),
+            tally: Arc::default(),
         }
     }
 
@@ -229,6 +238,11 @@ impl Metrics {
     /// A function's preparation failed in a phase.
     pub fn failure(&self, id: &FunctionId, phase: &str) {
         self.failures.with_label_values(&[id.as_str(), phase]).inc();
+    }
+
+    /// A change of what serves was made, or ended otherwise.
+    pub fn rollout(&self, result: &str) {
+        self.rollouts.with_label_values(&[result]).inc();
     }
 
     /// Something befell an actor.

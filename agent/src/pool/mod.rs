@@ -4,6 +4,7 @@
 //! Whoever holds a [`Function`] may call it; when a newer version has taken its place in the routes, it ends with the
 //! last call that holds it.
 
+mod health;
 mod instance;
 mod trace;
 

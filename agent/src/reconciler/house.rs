@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::Reconciler;
-use super::state::State;
+use super::state::{State, wait_after};
 use crate::desired::Desired;
 
 impl Reconciler {
@@ -25,12 +25,25 @@ impl Reconciler {
         let now = Instant::now();
         for function in state.functions.values().filter_map(|item| item.serving.as_ref()) {
             function.drop_idle(now);
-            if function.is_short()
+            if !function.is_short() {
+                state.short.remove(&function.id);
+                continue;
+            }
+            // One that does not start takes a worker and this thread each time.
+            let (tries, at) = state.short.get(&function.id).copied().unwrap_or((0, now));
+            if at <= now
                 && let Err(error) = self.preparer.warm_up(function, &given_up)
             {
-                log::warn!("function {}: starting another instance: {error}", function.id);
+                let wait = wait_after(tries);
+                state.short.insert(function.id.clone(), (tries.saturating_add(1), Instant::now() + wait));
+                let secs = wait.as_secs_f32();
+                log::warn!(
+                    "function {}: starting another instance: {error}; next try in {secs:.1} s",
+                    function.id
+                );
             }
         }
+        state.short.retain(|id, _| state.functions.contains_key(id));
         if *wanted != Desired::default() && state.sweep.take_if(|at| *at <= now).is_some() {
             self.preparer
                 .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
@@ -38,6 +51,9 @@ impl Reconciler {
         let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
         keep.extend(wanted.kept.iter().copied());
         keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
+        // What something on trial would go back to.
+        keep.extend(state.rollout.standing.components());
+        keep.extend(state.rollout.trials.iter().flat_map(|trial| trial.before.components()));
         let artifacts = &self.preparer.artifacts;
         let swept = artifacts.evict(self.cache_bytes, &keep).and_then(|removed| {
             for sha256 in &removed {

@@ -2,20 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::backoff;
 use crate::desired::{
-    Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, Origin, RouteId, RouteSpec,
+    Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, Origin, Rollout, RouteId, RouteSpec,
+    Stood, Unit,
 };
 use crate::plan::{Actual, Retry};
 use crate::pool::Function;
 use crate::routes::RouteTable;
+
+/// The first wait before something that failed is tried again; doubled each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 /// What is so, between two looks at desired state.
 pub(super) struct State {
     /// Whether all that is on the device was made ready once.
     pub(super) applied: bool,
     pub(super) functions: BTreeMap<FunctionId, Item>,
+    /// What is in force of the twin document.
+    pub(super) hub: Hub,
     /// The routes that are served.
     pub(super) routes: BTreeMap<RouteId, RouteSpec>,
     pub(super) table: Arc<RouteTable>,
@@ -26,6 +35,16 @@ pub(super) struct State {
     /// When what functions kept that are no longer wanted is swept out: some time after the last of them went, since its
     /// last events may have kept something more.
     pub(super) sweep: Option<Instant>,
+    /// What a restart begins with.
+    pub(super) rollout: Rollout,
+    /// The same as it is on the disk.
+    pub(super) written: Rollout,
+    /// Since when what is on trial is, in this run of the agent, and when it was last asked for its health.
+    pub(super) trials: BTreeMap<Unit, (Instant, Instant)>,
+    /// Functions that lack instances and do not start another: how often that failed, and when it is tried again.
+    pub(super) short: BTreeMap<FunctionId, (u32, Instant)>,
+    /// When going back to what served before is tried again, where that failed.
+    pub(super) back: Option<(u32, Instant)>,
 }
 
 impl Default for State {
@@ -33,14 +52,28 @@ impl Default for State {
         Self {
             applied: false,
             functions: BTreeMap::new(),
+            hub: Hub::default(),
             routes: BTreeMap::new(),
             table: Arc::default(),
             middleware: Vec::new(),
             of_device: BTreeSet::new(),
             // Functions may have been taken away while the agent was not running.
             sweep: Some(Instant::now()),
+            rollout: Rollout::default(),
+            written: Rollout::default(),
+            trials: BTreeMap::new(),
+            short: BTreeMap::new(),
+            back: None,
         }
     }
+}
+
+/// What is in force of the twin document, beside its functions.
+#[derive(Default)]
+pub(super) struct Hub {
+    pub(super) version: u64,
+    routes: BTreeMap<RouteId, RouteSpec>,
+    middleware: BTreeMap<MiddlewareId, MiddlewareSpec>,
 }
 
 #[derive(Default)]
@@ -55,6 +88,23 @@ pub(super) struct Failure {
     pub(super) tries: u32,
     /// None: not until the function changes.
     pub(super) again: Option<Instant>,
+}
+
+impl Hub {
+    pub(super) fn of(wanted: &Desired) -> Self {
+        let of_device = &wanted.of_device;
+        let routes = wanted.routes.iter().filter(|(id, _)| !of_device.routes.contains(*id));
+        let middleware = wanted.middleware.iter().filter(|(id, _)| !of_device.middleware.contains(*id));
+        Self {
+            version: wanted.version,
+            routes: routes.map(|(id, route)| (id.clone(), route.clone())).collect(),
+            middleware: middleware.map(|(id, spec)| (id.clone(), spec.clone())).collect(),
+        }
+    }
+
+    pub(super) fn stood(stood: &Stood) -> Self {
+        Self { version: stood.version, routes: stood.routes.clone(), middleware: stood.middleware.clone() }
+    }
 }
 
 impl Item {
@@ -86,17 +136,54 @@ impl State {
         self.of_device.retain(|id| wanted.functions.contains_key(id) || functions.contains_key(id));
     }
 
+    /// Whether the twin document that is wanted has not taken its place.
+    pub(super) fn is_held(&self, wanted: &Desired) -> bool {
+        self.hub.version != wanted.version
+    }
+
+    /// Whether what the hub wants is not known, while something of it serves: that stays.
+    pub(super) fn is_hub_unknown(&self, wanted: &Desired) -> bool {
+        wanted.version == 0 && self.hub.version > 0
+    }
+
+    /// What serves under an id.
+    pub(super) fn serving(&self, id: &FunctionId) -> Option<&Arc<Function>> {
+        self.functions.get(id)?.serving.as_ref()
+    }
+
+    /// What serves, all of it.
+    pub(super) fn all_serving(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions.values().filter_map(|item| item.serving.as_ref())
+    }
+
     /// Whether every function serves as it is wanted.
     pub(super) fn is_as_wanted(&self, wanted: &Desired) -> bool {
-        wanted.functions.iter().all(|(id, spec)| {
-            let serving = self.functions.get(id).and_then(|item| item.serving.as_ref());
-            serving.is_some_and(|function| function.spec == *spec)
-        })
+        wanted.functions.iter().all(|(id, spec)| self.serving(id).is_some_and(|f| f.spec == *spec))
+    }
+
+    /// The routes to serve, were all their functions ready: those of a twin document come with it, not before.
+    pub(super) fn wanted_routes(&self, wanted: &Desired) -> BTreeMap<RouteId, RouteSpec> {
+        if !self.is_held(wanted) || wanted.routes_by_message {
+            return wanted.routes.clone();
+        }
+        let mut routes = self.hub.routes.clone();
+        let of_device = wanted.of_device.routes.iter().filter_map(|id| wanted.routes.get_key_value(id));
+        for (id, route) in of_device {
+            routes.entry(id.clone()).or_insert_with(|| route.clone());
+        }
+        routes
     }
 
     /// The middleware to call: what is wanted, and as long as something else serves still, what guarded that.
     pub(super) fn middleware_for(&self, wanted: &Desired) -> Vec<(MiddlewareId, MiddlewareSpec)> {
-        let mut all: Vec<_> = wanted.middleware.iter().map(|(id, spec)| (id.clone(), spec.clone())).collect();
+        let pair = |(id, spec): (&MiddlewareId, &MiddlewareSpec)| (id.clone(), spec.clone());
+        if self.is_held(wanted) {
+            let of_device = wanted.of_device.middleware.iter();
+            let of_device = of_device.filter_map(|id| wanted.middleware.get_key_value(id));
+            let of_device = of_device.filter(|(id, _)| !self.hub.middleware.contains_key(*id));
+            return self.hub.middleware.iter().chain(of_device).map(pair).collect();
+        }
+        let mut all: Vec<_> = wanted.middleware.iter().map(pair).collect();
         if !self.is_as_wanted(wanted) {
             // What was asked for on the device guards nothing of the hub's: it goes when it is taken away.
             let goes = |id: &FunctionId| self.of_device.contains(id) && !wanted.functions.contains_key(id);
@@ -112,4 +199,23 @@ impl State {
         let failed = self.functions.get(id).and_then(|item| item.failed.as_ref());
         failed.filter(|failure| failure.spec == *spec).map_or(0, |failure| failure.tries)
     }
+
+    /// Has everything that waits for its next try wait no longer: something has changed that may have been the cause.
+    pub(super) fn try_again_now(&mut self) {
+        let failures = self.functions.values_mut().filter_map(|item| item.failed.as_mut());
+        for failure in failures.filter(|failure| failure.again.is_some()) {
+            (failure.tries, failure.again) = (0, Some(Instant::now()));
+        }
+    }
+
+    /// When the earliest of what failed is tried again.
+    pub(super) fn next_try(&self) -> Option<Instant> {
+        let retries = self.functions.values().filter_map(|item| item.failed.as_ref()?.again);
+        retries.chain(self.back.map(|(_, at)| at)).min()
+    }
+}
+
+/// How long to wait after so many failures before the present one.
+pub(super) fn wait_after(failures: u32) -> Duration {
+    backoff::wait(FIRST_RETRY, LONGEST_RETRY, failures)
 }

@@ -42,7 +42,7 @@ use open::{open, open_or_repair, set_aside};
 use space::Space;
 use starts::Starts;
 
-use crate::desired::Accepted;
+use crate::desired::{Accepted, Rollout};
 
 /// Bytes of one value in sled. 17 of them stay far below the page that it would keep in a file of its own, and the
 /// database holds its size best so: 3 MiB on the disk after any number of 64 KiB values of which eight live.
@@ -55,6 +55,7 @@ const RESERVE_OF_RECORDS: u64 = 2 << 20;
 /// until it is opened anew, so that none may ever fail for want of space.
 const RESERVE_OF_ALL: u64 = 1 << 20;
 const ACCEPTED: &str = "accepted";
+const ROLLOUT: &str = "rollout";
 /// After so many starts in a row that did not get through since the device was booted, the database is taken for the
 /// cause.
 const MAX_FAILED_STARTS: u32 = 3;
@@ -153,6 +154,18 @@ impl Store {
     pub fn keep_accepted(&self, accepted: &Accepted) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(accepted).map_err(io::Error::from)?;
         self.write(ACCEPTED, &bytes)
+    }
+
+    /// What serves, what is on trial and what was refused, if anything was ever noted.
+    pub fn rollout(&self) -> Result<Option<Rollout>, StoreError> {
+        let Some(bytes) = self.read(ROLLOUT)? else { return Ok(None) };
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| StoreError::Damaged(ROLLOUT.into()))
+    }
+
+    /// Keeps that; when this returns it is on the disk.
+    pub fn keep_rollout(&self, rollout: &Rollout) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(rollout).map_err(io::Error::from)?;
+        self.write(ROLLOUT, &bytes)
     }
 
     /// The seal of a compiled artifact, if it is known and undamaged.
