@@ -74,7 +74,8 @@ impl Reconciler {
             self.tick();
             let wanted = desired.borrow_and_update().clone();
             if !Arc::ptr_eq(&seen, &wanted) {
-                state.try_again_now();
+                state.rollout.refused.keep_only_wanted(&wanted);
+                state.try_again_now(&wanted);
                 seen = wanted.clone();
             }
             if self.apply(&wanted, &mut state, &desired).is_err() {
@@ -111,7 +112,6 @@ impl Reconciler {
     ) -> Result<(), Superseded> {
         self.accept_what_serves(wanted, state);
         state.note_origins(wanted);
-        state.rollout.refused.keep_only_wanted(wanted);
         self.tell_refusals(wanted, state);
         let plan = self.plan(wanted, state);
         self.tell_plan(&plan, wanted, state);
@@ -129,12 +129,14 @@ impl Reconciler {
         }
         self.started(state);
         self.publish(wanted, state);
-        for id in &plan.retire {
+        // What a swap has just replaced goes as well.
+        let retire = self.plan(wanted, state).retire;
+        for id in &retire {
             self.retire(id, wanted, state);
         }
         self.settle(wanted, state);
         self.note_standing(wanted, state);
-        if plan != Plan::default() {
+        if !plan.units.is_empty() || !retire.is_empty() {
             // Fetching, compiling and starting take much that serving does not.
             give_memory_back();
         }
@@ -148,6 +150,10 @@ impl Reconciler {
         let mut plan = plan::plan(wanted, &actual, held, |spec| self.preparer.on_device(spec));
         if state.is_hub_unknown(wanted) || state.rollout.refused.why_twin(wanted).is_some() {
             plan.units.retain(|(unit, _)| *unit != Unit::Twin);
+        }
+        if held {
+            // What is the hub's stays until the twin document without it takes its place.
+            plan.retire.retain(|id| state.of_device.contains(id) || state.serving(id).is_none());
         }
         plan
     }

@@ -68,7 +68,9 @@ impl Reconciler {
                 wanted.version
             );
         }
-        self.publish(wanted, &mut state);
+        if state.all_serving().next().is_some() {
+            self.publish(wanted, &mut state);
+        }
         state
     }
 }

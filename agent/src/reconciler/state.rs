@@ -201,10 +201,14 @@ impl State {
     }
 
     /// Has everything that waits for its next try wait no longer: something has changed that may have been the cause.
-    pub(super) fn try_again_now(&mut self) {
-        let failures = self.functions.values_mut().filter_map(|item| item.failed.as_mut());
-        for failure in failures.filter(|failure| failure.again.is_some()) {
-            (failure.tries, failure.again) = (0, Some(Instant::now()));
+    /// What was refused is not tried again.
+    pub(super) fn try_again_now(&mut self, wanted: &Desired) {
+        for (id, item) in &mut self.functions {
+            if self.rollout.refused.why(id, wanted).is_none()
+                && let Some(failure) = &mut item.failed
+            {
+                (failure.tries, failure.again) = (0, Some(Instant::now()));
+            }
         }
     }
 

@@ -22,7 +22,10 @@ impl Reconciler {
     /// Has a unit serve. Where that can not be noted on the disk, nothing changes.
     pub(super) fn swap(&self, unit: &Unit, staged: Staged, wanted: &Desired, state: &mut State) {
         let rollout = after_swap(unit, &staged, wanted, &state.rollout);
-        if let Err(error) = self.preparer.store.keep_rollout(&rollout) {
+        // A restart of what served before changes nothing on the disk.
+        if rollout != state.written
+            && let Err(error) = self.preparer.store.keep_rollout(&rollout)
+        {
             let why = format!("not kept on the disk, so not put into its place: {error}");
             for function in staged.functions() {
                 let of = (&function.id, &function.spec);
@@ -100,10 +103,6 @@ impl Reconciler {
 
     /// Takes away a function that is no longer wanted.
     pub(super) fn retire(&self, id: &FunctionId, wanted: &Desired, state: &mut State) {
-        if state.is_held(wanted) && !state.of_device.contains(id) && state.serving(id).is_some() {
-            log::debug!("function {id}: stays until the twin document takes its place");
-            return;
-        }
         let mut served = state.routes.iter().filter(|(_, route)| route.function_id == *id);
         if served.any(|(route_id, route)| wanted.routes.get(route_id) != Some(route)) {
             log::debug!("function {id}: stays until a route's new target is ready");

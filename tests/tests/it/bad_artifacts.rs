@@ -1,6 +1,7 @@
 //! Artifacts that must never serve: each one line in the log, one count, one last error, and the last good version
 //! goes on serving.
 
+use serde_json::json;
 use twinlet_tests::{Artifact, Desired, Fault, Function, Site, guests};
 
 use crate::{agent, site};
@@ -120,10 +121,16 @@ fn a_bad_function_does_not_hold_up_its_neighbours() {
     let site = site();
     let (bad, good) =
         (site.function("bad", guests::noise(100)), site.function("good", guests::answers("good")));
-    site.hub.publish_desired(Desired::version(1).serving(bad).serving(good));
+    // Each comes alone; what one document wants together is in `rollout`.
+    site.hub.deploy(bad.notification());
+    site.hub.deploy(good.notification());
+    let route = |id: &str| json!({ "id": id, "path": format!("/{id}"), "function_id": id });
+    site.hub.routes(json!({ "routes": [route("good"), route("bad")] }));
     site.agent.says("/good", "good");
     assert!(!site.hub.last_error("bad").is_empty());
-    let report = site.hub.reported_where("the whole outcome", |r| r["lastDesiredStatus"]["code"] == 500);
-    assert_eq!(report["functions"]["good"]["phase"], "running");
+    let report = site.hub.reported_where("the whole outcome", |r| {
+        r["lastDesiredStatus"]["code"] == 500 && r["functions"]["good"]["phase"] == "running"
+    });
+    assert_eq!(report["functions"]["bad"]["phase"], "failed");
     assert_eq!(site.agent.get("/bad").status, 503);
 }

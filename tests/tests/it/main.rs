@@ -41,6 +41,8 @@ mod origins;
 mod power;
 mod reports;
 mod restarts;
+mod rollback;
+mod rollout;
 mod samples;
 mod serverledge;
 mod sgl;
