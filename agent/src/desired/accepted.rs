@@ -165,7 +165,7 @@ impl Accepted {
     /// What was asked for on the device alone; that is what is left where what the hub wanted no longer fits the
     /// device's configuration.
     pub fn desired_here(&self, defaults: &Defaults) -> Desired {
-        let mut desired = Desired { source: Arc::new(self.clone()), ..Desired::default() };
+        let mut desired = Desired { source: Arc::new(self.clone()), hub_unread: true, ..Desired::default() };
         self.local.add_to(&mut desired, defaults);
         desired
     }

@@ -57,6 +57,9 @@ pub struct Desired {
     pub of_device: OfDevice,
     /// Whether the routes of the hub are those of a message of `edge/routes/{node_id}`, and not the twin document's.
     pub routes_by_message: bool,
+    /// Whether what the hub wants does not read any more, as after a change of this device's configuration; then only
+    /// what was asked for on the device is here.
+    pub hub_unread: bool,
     /// The JSON that all this was read from.
     pub source: Arc<Accepted>,
 }

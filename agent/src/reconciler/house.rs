@@ -44,7 +44,7 @@ impl Reconciler {
             }
         }
         state.short.retain(|id, _| state.functions.contains_key(id));
-        if *wanted != Desired::default() && state.sweep.take_if(|at| *at <= now).is_some() {
+        if !state.is_hub_unknown(wanted) && state.sweep.take_if(|at| *at <= now).is_some() {
             self.preparer
                 .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
         }

@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::board::Board;
-use crate::desired::{Defaults, Desired, Unit};
+use crate::desired::{Defaults, Desired, Origin, Unit};
 use crate::metrics::Metrics;
 use crate::plan::{self, Plan};
 use crate::prepare::Preparer;
@@ -228,8 +228,9 @@ impl Reconciler {
         let refused = state.rollout.refused.why_twin(wanted);
         let mut failures: Vec<String> = refused.map(str::to_owned).into_iter().collect();
         for (id, item) in state.functions.iter().filter(|(id, _)| wanted.functions.contains_key(*id)) {
+            let is_told = refused.is_some() && wanted.origins.get(id) == Some(&Origin::Twin);
             if let Some(failure) = &item.failed
-                && refused != Some(&failure.why)
+                && !is_told
             {
                 failures.push(format!("{id}: {}", failure.why));
             }

@@ -127,7 +127,9 @@ impl Reconciler {
         self.metrics.failure(id, in_phase);
         if !retry && is_new {
             let of_unit = match unit {
-                Unit::Twin => format!("{id}: {why}"),
+                Unit::Twin => {
+                    format!("version {} of the twin document is refused: {id}: {why}", wanted.version)
+                }
                 Unit::One(_) => why.clone(),
             };
             state.rollout.refused.add(unit, wanted, &of_unit);

@@ -141,9 +141,9 @@ impl State {
         self.hub.version != wanted.version
     }
 
-    /// Whether what the hub wants is not known, while something of it serves: that stays.
+    /// Whether what the hub wants is not known: what serves of it stays, and nothing that it kept is forgotten.
     pub(super) fn is_hub_unknown(&self, wanted: &Desired) -> bool {
-        wanted.version == 0 && self.hub.version > 0
+        wanted.hub_unread || *wanted == Desired::default() || (wanted.version == 0 && self.hub.version > 0)
     }
 
     /// What serves under an id.

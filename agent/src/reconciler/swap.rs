@@ -181,7 +181,11 @@ fn after_swap(unit: &Unit, staged: &Staged, wanted: &Desired, now: &Rollout) -> 
         // A restart of what served before: its trial, if it is on one, goes on.
         return next;
     }
-    next.trials.retain(|trial| trial.unit != *unit);
+    // Another trial that one of these was part of is not about what serves now.
+    for trial in &mut next.trials {
+        trial.functions.retain(|id| !staged.functions().iter().any(|function| function.id == *id));
+    }
+    next.trials.retain(|trial| trial.unit != *unit && !trial.functions.is_empty());
     if !on_trial.is_empty() {
         next.trials.push(OnTrial { unit: unit.clone(), functions: on_trial, before: now.standing.clone() });
     }
