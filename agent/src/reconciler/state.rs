@@ -138,7 +138,7 @@ impl State {
 
     /// Whether the twin document that is wanted has not taken its place.
     pub(super) fn is_held(&self, wanted: &Desired) -> bool {
-        self.hub.version != wanted.version
+        self.hub.version != wanted.version || self.is_hub_unknown(wanted)
     }
 
     /// Whether what the hub wants is not known: what serves of it stays, and nothing that it kept is forgotten.
