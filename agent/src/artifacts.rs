@@ -34,6 +34,11 @@ impl Artifacts {
         Ok(Self { dir })
     }
 
+    /// The directory of all files.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Where an artifact's bytes are, or would be.
     pub fn wasm(&self, sha256: &Sha256) -> PathBuf {
         self.dir.join(format!("{sha256}.wasm"))

@@ -2,9 +2,7 @@
 //! of what served before; a failure here touches neither.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::Instant;
 
 use twinlet_host::http_client::Gate;
@@ -27,7 +25,6 @@ use crate::pool::{CallError, Function};
 use crate::seal::Sealer;
 use crate::status::Phase;
 use crate::store::Store;
-use crate::thread::{STACK, awaited};
 use crate::workers::Workers;
 use Again::{AFewTimes, Always, Never};
 
@@ -142,35 +139,17 @@ impl Preparer {
         self.start(id, spec, &component, progress)
     }
 
-    /// Fetches on a thread of its own: one that stands still can be left behind at once when something newer comes, and
-    /// ends by its own time-outs.
+    /// Has an artifact fetched, unless that is given up meanwhile.
     fn fetch(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
-        let disk = |e: io::Error| failed(Phase::Fetching, e, Always);
-        let mut partial = self.artifacts.begin(self.artifacts.wasm(&spec.sha256)).map_err(disk)?;
-        let (fetcher, url) = (self.fetcher.clone(), spec.artifact_url.clone());
-        let (sha256, size) = (spec.sha256, spec.size);
-        let left_behind = Arc::new(AtomicBool::new(false));
-        let of_thread = left_behind.clone();
-        let (sender, fetched) = mpsc::sync_channel(1);
-        let fetch = move || {
-            let wanted = Wanted { url: &url, sha256, size };
-            let result = fetcher.fetch(&wanted, partial.file(), &|| of_thread.load(Relaxed));
-            if sender.send(result.map(|()| partial)).is_err() {
-                log::debug!("{url}: nobody waits for it any more");
-            }
-        };
-        thread::Builder::new().name("fetch".into()).stack_size(STACK).spawn(fetch).map_err(disk)?;
-        let Some(result) = awaited(&fetched, progress.superseded) else {
-            left_behind.store(true, Relaxed);
-            return Err(PrepareError::Superseded);
-        };
-        let partial = result.map_err(|error| match error {
+        let wanted = Wanted { url: &spec.artifact_url, sha256: spec.sha256, size: spec.size };
+        let target = self.artifacts.wasm(&spec.sha256);
+        self.fetcher.fetch(&wanted, &target, progress.superseded).map_err(|error| match *error {
             FetchError::Superseded => PrepareError::Superseded,
-            FetchError::TooLarge { .. } | FetchError::Uploaded => failed(Phase::Fetching, error, Never),
-            FetchError::Digest { .. } | FetchError::Size { .. } => failed(Phase::Verifying, error, Always),
-            _ => failed(Phase::Fetching, error, Always),
-        })?;
-        partial.finish().map_err(disk)
+            // Half of a new artifact may be what a server had just then, so that it is asked again.
+            _ if error.is_wrong_artifact() => failed(Phase::Verifying, error, Always),
+            _ if error.retryable() => failed(Phase::Fetching, error, Always),
+            _ => failed(Phase::Fetching, error, Never),
+        })
     }
 
     /// Hashes an artifact that was on the device, and fetches it again where it has changed.

@@ -135,9 +135,11 @@ impl Agent {
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
         let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
+        let fetcher = Arc::new(Fetcher::new(config.fetch.clone()));
+        fetcher.tidy(artifacts.dir());
         let reconciler = Reconciler {
             preparer: Preparer {
-                fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
+                fetcher,
                 artifacts: artifacts.clone(),
                 compiler: Compiler::new(&config.guests)?,
                 sealer: Sealer::new(&state.device_key()?),

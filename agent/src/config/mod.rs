@@ -68,8 +68,6 @@ pub struct Config {
     pub fetch: Fetch,
     /// What all functions together, and one compilation, may take.
     pub guests: Guests,
-    /// The object store for `s3://` artifact URLs, which this version refuses.
-    pub minio: Minio,
     /// The management API.
     pub api: Api,
     /// `outbox_bytes`: the most that unsent telemetry may take on the disk.
@@ -163,6 +161,14 @@ pub struct Fetch {
     pub connect_timeout: Duration,
     /// `fetch_stall_timeout_secs`: a download without one byte for so long is given up and tried again.
     pub stall_timeout: Duration,
+    /// `fetch_min_rate_bytes`: bytes a second that must come over `min_rate_window`; 0 for any.
+    pub min_rate_bytes: u64,
+    /// `fetch_min_rate_secs`: the time over which the rate is looked at.
+    pub min_rate_window: Duration,
+    /// The object store for `s3://` artifact URLs.
+    pub minio: Minio,
+    /// Registries for `oci://` artifact URLs.
+    pub oci: Oci,
 }
 
 /// What all functions together, and one compilation, may take.
@@ -178,7 +184,7 @@ pub struct Guests {
     pub compile_memory_bytes: u64,
 }
 
-/// The object store for `s3://` artifact URLs, which this version refuses.
+/// The object store for `s3://` artifact URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Minio {
     /// `minio_endpoint`: an `http://` or `https://` URL without credentials, query or trailing slash.
@@ -187,6 +193,21 @@ pub struct Minio {
     pub access_key: String,
     /// `minio_secret_key`.
     pub secret_key: Secret,
+    /// `minio_region`.
+    pub region: String,
+}
+
+/// Registries for `oci://` artifact URLs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oci {
+    /// `oci_registry`: the one that gets user and password. `None` is: all are asked as anybody.
+    pub registry: Option<String>,
+    /// `oci_username`. Never without `registry` and `password`.
+    pub username: Option<String>,
+    /// `oci_password`.
+    pub password: Option<Secret>,
+    /// `oci_plain_http`: those that are spoken to without TLS.
+    pub plain_http: Vec<String>,
 }
 
 impl Config {

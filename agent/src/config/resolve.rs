@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::layers::{Layers, Setting, merge};
 use super::problems::Problems;
 use super::reader::Reader;
-use super::{Api, Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Secret, url};
+use super::{Api, Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Oci, Secret, url};
 
 /// The longest path that a Unix socket can be bound to on Linux, in bytes.
 const SOCKET_PATH_MAX: usize = 103;
@@ -48,6 +48,16 @@ fn derive_local_socket(settings: &mut [Setting]) {
     }
 }
 
+/// A registry as `oci://` URLs name it.
+fn registry(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    match text {
+        "" => Err("names a registry that is empty".to_owned()),
+        _ if text.bytes().all(plain) => Ok(text.to_owned()),
+        _ => Err("is not a registry as host or host:port".to_owned()),
+    }
+}
+
 impl Reader {
     fn config(&mut self) -> Config {
         let cp_url = self.base_url("cp_url");
@@ -71,17 +81,21 @@ impl Reader {
                 max_bytes: self.number("artifact_max_bytes"),
                 connect_timeout: self.seconds("fetch_connect_timeout_secs"),
                 stall_timeout: self.seconds("fetch_stall_timeout_secs"),
+                min_rate_bytes: self.number("fetch_min_rate_bytes"),
+                min_rate_window: self.seconds("fetch_min_rate_secs"),
+                minio: Minio {
+                    endpoint: self.base_url("minio_endpoint"),
+                    access_key: self.text("minio_access_key").unwrap_or_default(),
+                    secret_key: Secret::new(self.text("minio_secret_key").unwrap_or_default()),
+                    region: self.text("minio_region").unwrap_or_default(),
+                },
+                oci: self.oci(),
             },
             guests: Guests {
                 max_workers: self.number("max_workers"),
                 max_memory_pages: self.number("max_memory_pages"),
                 compile_timeout: self.seconds("compile_timeout_secs"),
                 compile_memory_bytes: self.number::<u64>("compile_memory_mb") << 20,
-            },
-            minio: Minio {
-                endpoint: self.base_url("minio_endpoint"),
-                access_key: self.text("minio_access_key").unwrap_or_default(),
-                secret_key: Secret::new(self.text("minio_secret_key").unwrap_or_default()),
             },
             api: Api {
                 keys_file: self.path("api_keys_file"),
@@ -145,6 +159,26 @@ impl Reader {
             body_timeout: self.seconds("http_body_timeout_secs"),
             idle_timeout: self.seconds("http_idle_timeout_secs"),
             tls: self.certificate("http_tls_cert_file", "http_tls_key_file"),
+        }
+    }
+
+    /// A user without a registry would be shown to whichever registry desired state names.
+    fn oci(&mut self) -> Oci {
+        let together = ["oci_registry", "oci_username", "oci_password"];
+        if together.iter().any(|name| self.is_given(name)) {
+            for name in together {
+                if !self.is_given(name) {
+                    self.fault(name, "is missing: oci_registry, oci_username and oci_password go together");
+                }
+            }
+        }
+        Oci {
+            registry: self.optional("oci_registry", |_, text| registry(text)),
+            username: self.text("oci_username"),
+            password: self.text("oci_password").map(Secret::new),
+            plain_http: self
+                .optional("oci_plain_http", |_, text| text.split(',').map(|it| registry(it.trim())).collect())
+                .unwrap_or_default(),
         }
     }
 

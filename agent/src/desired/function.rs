@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use twinlet_host::http_client::Pattern;
 
+use super::artifact_url::wrong_url;
 use super::problems::{Object, Problems};
 use super::{FunctionId, Health, Sha256, Trial};
 
@@ -71,8 +72,8 @@ pub const WITHHELD: &[&str] = &["authorization", "cookie", "x-api-key"];
 pub struct FunctionSpec {
     /// The hub's number for it; shown in reported state.
     pub version: u64,
-    /// Where its component is to be had: `http://`, `https://`, `file://`, `upload://` where it was put on the device by
-    /// the management API, or relative to `CP_URL`.
+    /// Where its component is to be had: `http://`, `https://`, `file://`, `s3://bucket/key`, `oci://registry/name:tag`,
+    /// `upload://` where it was put on the device by the management API, or relative to `CP_URL`.
     pub artifact_url: String,
     /// The component's digest.
     pub sha256: Sha256,
@@ -302,21 +303,4 @@ fn read_config(fields: &Object<'_>, problems: &mut Problems) -> Map<String, Valu
         config.insert(key.clone(), value.clone());
     }
     config
-}
-
-/// Whether an artifact's URL stands by itself; else it is relative to the control plane's.
-pub fn is_absolute(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['/', '?', '#']))
-}
-
-fn wrong_url(url: &str) -> Option<String> {
-    if url.is_empty() || url.len() > 2_048 || url.chars().any(|c| c.is_control() || c == ' ') {
-        return Some("is not a URL".into());
-    }
-    match url.split_once("://").filter(|_| is_absolute(url)) {
-        None | Some(("http" | "https" | "file" | "upload", _)) => None,
-        Some((scheme, _)) => {
-            Some(format!("`{scheme}` is not one of the schemes http, https, file and upload"))
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! of the contract's own topics lie as a layer above it: see [`Accepted`].
 
 mod accepted;
+mod artifact_url;
 mod function;
 mod ids;
 mod local;
@@ -21,8 +22,9 @@ use log::LevelFilter;
 use serde_json::Value;
 
 pub use accepted::{Accepted, Change, Refused, merge};
+pub use artifact_url::{OciReference, S3Object, is_absolute};
 pub use function::{
-    Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, WITHHELD, is_absolute,
+    Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, WITHHELD,
 };
 pub use ids::{FunctionId, IdError, MiddlewareId, RouteId, Sha256};
 pub use local::{Ask, AskError, Bundle, Done, Module, Origin};

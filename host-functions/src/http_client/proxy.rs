@@ -44,7 +44,7 @@ impl Proxies {
     }
 
     /// The proxy for a URL.
-    pub(super) fn of(&self, url: &Uri) -> Option<Proxy> {
+    pub fn of(&self, url: &Uri) -> Option<Proxy> {
         let proxy = if url.scheme_str() == Some("https") { &self.https } else { &self.http };
         proxy.clone().filter(|proxy| !proxy.is_no_proxy(url))
     }
