@@ -1,7 +1,9 @@
-//! An HTTP server for components on loopback, with the faults of real networks; knows nothing of components.
+//! An HTTP server for components on loopback, with ranges and validators, and with the faults of real networks; knows
+//! nothing of components.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+mod answer;
+
+use std::collections::{HashMap, VecDeque};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,16 +17,36 @@ use crate::wait::Journal;
 pub enum Fault {
     /// Nothing.
     None,
-    /// Promises the whole length, and closes after this many bytes.
+    /// Promises the whole length, whatever was asked for, and closes after this many bytes.
     CutAfter(usize),
     /// Sends the file again and again in chunks, without end.
     Endless,
     /// Sends the head and the first byte, then nothing more.
     Stall,
+    /// Sends so many bytes of what was asked for, then nothing more.
+    StallAfter(usize),
+    /// Sends so many bytes of what was asked for, then closes.
+    CutShort(usize),
+    /// Sends what was asked for in so many bytes every twentieth of a second.
+    Drip(usize),
     /// Answers 404.
     NotFound,
     /// Answers 500 to the first so many requests, then serves.
     FailFirst(usize),
+    /// Says of the file that it is compressed.
+    Gzip,
+    /// Answers 416 to whoever asks for a range.
+    Unsatisfiable,
+    /// Answers a range with the one that begins a byte later.
+    WrongRange,
+    /// Answers any range, whatever `If-Range` says.
+    Unconditional,
+    /// Knows nothing of ranges and validators.
+    Plain,
+    /// Redirects to this URL.
+    Redirect(&'static str),
+    /// Answers 401 with this `WWW-Authenticate` to whoever brings no `Authorization`.
+    Asks(&'static str),
 }
 
 /// Where something is served, and what it is.
@@ -38,16 +60,33 @@ pub struct Artifact {
     pub size: usize,
 }
 
+/// A request as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Path and query.
+    pub path: String,
+    /// All headers, by their names in lower case.
+    pub headers: HashMap<String, String>,
+}
+
+impl Asked {
+    /// A header of this name in lower case, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
 struct File {
     bytes: Vec<u8>,
-    fault: Fault,
+    /// One per request; the last holds for all that come after.
+    faults: VecDeque<Fault>,
 }
 
 #[derive(Default)]
 struct Shared {
     files: Mutex<HashMap<String, File>>,
-    requests: Journal<String>,
-    /// Connections that a [`Fault::Stall`] keeps open.
+    requests: Journal<Asked>,
+    /// Connections that a fault keeps open.
     stalled: Mutex<Vec<TcpStream>>,
     closing: AtomicBool,
 }
@@ -71,11 +110,16 @@ impl ArtifactServer {
                 }
                 let shared = Arc::clone(&shared);
                 // A client that goes away is its own affair.
-                std::thread::spawn(move || stream.and_then(|s| answer(s, &shared)).ok());
+                std::thread::spawn(move || stream.and_then(|s| answer::answer(s, &shared)).ok());
             }
         };
         std::thread::Builder::new().name("artifacts".to_owned()).spawn(accept).unwrap();
         server
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The base of its URLs, without a slash at the end.
@@ -90,25 +134,36 @@ impl ArtifactServer {
 
     /// Serves bytes under a name, wrongly.
     pub fn serve_with(&self, name: &str, bytes: impl Into<Vec<u8>>, fault: Fault) -> Artifact {
+        self.serve_in_turn(name, bytes, &[fault])
+    }
+
+    /// Serves bytes under a name, each request as the next of these says, and all after them as the last.
+    pub fn serve_in_turn(&self, name: &str, bytes: impl Into<Vec<u8>>, faults: &[Fault]) -> Artifact {
         let bytes = bytes.into();
         let artifact =
             Artifact { url: format!("{}/{name}", self.base()), sha256: sha256(&bytes), size: bytes.len() };
-        self.shared.files.lock().unwrap().insert(format!("/{name}"), File { bytes, fault });
+        let file = File { bytes, faults: faults.iter().copied().collect() };
+        self.shared.files.lock().unwrap().insert(format!("/{name}"), file);
         artifact
     }
 
     /// How many requests there were for a name.
     pub fn requests(&self, name: &str) -> usize {
+        self.asked(name).len()
+    }
+
+    /// The requests for a name, as they came.
+    pub fn asked(&self, name: &str) -> Vec<Asked> {
         let path = format!("/{name}");
-        self.shared.requests.all().iter().filter(|p| **p == path).count()
+        self.shared.requests.all().into_iter().filter(|asked| asked.path == path).collect()
     }
 
     /// Waits until there were so many requests for a name.
     pub fn requested(&self, name: &str, times: usize) {
         let (path, mut seen) = (format!("/{name}"), 0);
         let what = format!("{times} requests for {path}");
-        self.shared.requests.wait(0, crate::DEADLINE, &what, |p| {
-            seen += usize::from(*p == path);
+        self.shared.requests.wait(0, crate::DEADLINE, &what, |asked| {
+            seen += usize::from(asked.path == path);
             (seen >= times).then_some(())
         });
     }
@@ -125,55 +180,4 @@ impl Drop for ArtifactServer {
 /// The sha256 of some bytes, in hex.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let file = shared.files.lock().unwrap().get_mut(&path).map(|f| (f.bytes.clone(), step(&mut f.fault)));
-    let outcome = match file {
-        None | Some((_, Fault::NotFound)) => plain(&mut stream, "404 Not Found", b"no such artifact"),
-        Some((_, Fault::FailFirst(_))) => plain(&mut stream, "500 Internal Server Error", b"try again"),
-        Some((bytes, Fault::None)) => plain(&mut stream, "200 OK", &bytes),
-        Some((bytes, Fault::CutAfter(n))) => cut(&mut stream, &bytes, n),
-        Some((bytes, Fault::Endless)) => endless(&mut stream, &bytes, shared),
-        Some((bytes, Fault::Stall)) => {
-            let sent = cut(&mut stream, &bytes, 1);
-            shared.stalled.lock().unwrap().push(stream);
-            sent
-        }
-    };
-    shared.requests.push(path);
-    outcome
-}
-
-/// The fault that holds for this request; the next may have another.
-fn step(fault: &mut Fault) -> Fault {
-    let now = if *fault == Fault::FailFirst(0) { Fault::None } else { *fault };
-    if let Fault::FailFirst(left) = fault {
-        *left = left.saturating_sub(1);
-    }
-    now
-}
-
-fn plain(stream: &mut TcpStream, status: &str, bytes: &[u8]) -> std::io::Result<()> {
-    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", bytes.len())?;
-    stream.write_all(bytes)
-}
-
-fn cut(stream: &mut TcpStream, bytes: &[u8], after: usize) -> std::io::Result<()> {
-    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", bytes.len())?;
-    stream.write_all(&bytes[..after.min(bytes.len())])
-}
-
-fn endless(stream: &mut TcpStream, bytes: &[u8], shared: &Shared) -> std::io::Result<()> {
-    write!(stream, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n")?;
-    while !shared.closing.load(Ordering::SeqCst) {
-        write!(stream, "{:x}\r\n", bytes.len())?;
-        stream.write_all(bytes)?;
-        stream.write_all(b"\r\n")?;
-    }
-    Ok(())
 }

@@ -255,6 +255,6 @@ fn beside(tool: &str) -> PathBuf {
     if usual.is_file() { usual } else { PathBuf::from(tool) }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -9,6 +9,9 @@
 //! | [`link`] | what lies between the agent and the broker, cut or slow |
 //! | [`hub`] | the operator's side of the broker |
 //! | [`artifacts`] | an HTTP server for components, with faults |
+//! | [`object_store`] | an S3 server that checks signatures |
+//! | [`registry`] | Debian's docker-registry, and who gives out its tokens |
+//! | [`tunnel`] | a proxy, and TLS in front of a server |
 //! | [`desired`] | desired state, as the operator writes it |
 //! | [`guests`] | components that behave, and components that do not |
 //! | [`http`] | requests and responses, over TCP and over a Unix socket |
@@ -41,15 +44,18 @@ pub mod hub;
 pub mod keys;
 pub mod link;
 pub mod metrics;
+pub mod object_store;
 pub mod piecewise;
+pub mod registry;
 pub mod scripted;
 pub mod site;
 pub mod slow;
 pub mod tls;
+pub mod tunnel;
 pub mod wait;
 
 pub use agent::{Agent, AgentBuilder};
-pub use artifacts::{Artifact, ArtifactServer, Fault};
+pub use artifacts::{Artifact, ArtifactServer, Asked, Fault};
 pub use broker::{Broker, needs_mosquitto};
 pub use certs::Certs;
 pub use cli::Cli;
@@ -57,5 +63,7 @@ pub use desired::{Desired, Function};
 pub use http::Response;
 pub use hub::Hub;
 pub use link::Link;
+pub use object_store::ObjectStore;
+pub use registry::{Registry, needs_registry};
 pub use site::Site;
 pub use wait::{DEADLINE, eventually};
