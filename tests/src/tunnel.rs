@@ -44,7 +44,8 @@ pub fn tls_in_front_of(server: SocketAddr, shown: &Pair) -> u16 {
     let config = Arc::new(config.with_no_client_auth().with_single_cert(certs, key).unwrap());
     let serve = move |stream: TcpStream| {
         let mut inside = TcpStream::connect(server)?;
-        let mut outside = StreamOwned::new(ServerConnection::new(config.clone()).map_err(io::Error::other)?, stream);
+        let mut outside =
+            StreamOwned::new(ServerConnection::new(config.clone()).map_err(io::Error::other)?, stream);
         // One request without a body, then its answer.
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -61,10 +62,7 @@ pub fn tls_in_front_of(server: SocketAddr, shown: &Pair) -> u16 {
 }
 
 /// Accepts connections for as long as this process lives, each on a thread of its own.
-fn accepting(
-    name: &str,
-    serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
-) -> SocketAddr {
+fn accepting(name: &str, serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let accept = move || {

@@ -90,7 +90,11 @@ fn serve(stream: &mut TcpStream, bytes: &[u8], asked: &Asked, fault: Fault) -> i
     let same = condition.is_empty() || condition == etag || fault == Fault::Unconditional;
     let mut from: usize = range.filter(|_| same && fault != Fault::Plain).unwrap_or(0);
     if from > 0 && (from >= bytes.len() || fault == Fault::Unsatisfiable) {
-        return refuse(stream, "416 Range Not Satisfiable", &format!("content-range: bytes */{}\r\n", bytes.len()));
+        return refuse(
+            stream,
+            "416 Range Not Satisfiable",
+            &format!("content-range: bytes */{}\r\n", bytes.len()),
+        );
     }
     if from > 0 && fault == Fault::WrongRange {
         from += 1;

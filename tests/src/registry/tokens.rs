@@ -37,12 +37,15 @@ impl Tokens {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(["tokens".to_owned()]).unwrap().self_signed(&key).unwrap();
         let random = SystemRandom::new();
-        let key =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.serialize_der(), &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.serialize_der(), &random)
+            .unwrap();
         let signer = Arc::new(Signer { certificate, key });
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let tokens =
-            Self { port: listener.local_addr().unwrap().port(), signer: signer.clone(), given: Journal::default() };
+        let tokens = Self {
+            port: listener.local_addr().unwrap().port(),
+            signer: signer.clone(),
+            given: Journal::default(),
+        };
         let given = tokens.given.clone();
         let accept = move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -108,9 +111,5 @@ fn answer(mut stream: TcpStream, signer: &Signer, given: &Journal<String>) -> st
         }
         None => ("401 Unauthorized", json!({ "errors": [{ "code": "UNAUTHORIZED" }] }).to_string()),
     };
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
 }

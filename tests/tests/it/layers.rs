@@ -27,7 +27,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("store", 1, &["state_dir"]),
     ("artifacts", 1, &[]),
     ("seal", 1, &[]),
-    ("fetch", 1, &[]),
+    ("fetch", 1, &["thread"]),
     ("engine", 1, &[]),
     ("compile", 1, &["engine"]),
     ("workers", 1, &["engine", "thread"]),
@@ -97,7 +97,8 @@ const HOMES: &[(&str, &[&str])] = &[
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
     ("ureq", &["fetch", "cli/client"]),
-    ("base64", &["http"]),
+    ("base64", &["http", "fetch/oci"]),
+    ("rusty_s3", &["fetch/s3"]),
     ("tar", &["http/api/serverledge"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),
