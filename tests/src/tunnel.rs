@@ -81,7 +81,7 @@ fn connect(mut client: TcpStream, asked: &Journal<String>) -> io::Result<()> {
     let mut first = String::new();
     head.read_line(&mut first)?;
     asked.push(first.trim().to_owned());
-    let mut line = String::from(" ");
+    let mut line = first.clone();
     while !line.trim().is_empty() {
         line.clear();
         head.read_line(&mut line)?;

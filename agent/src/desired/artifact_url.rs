@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_reference_has_a_registry_a_name_and_a_tag_or_digest() {
-        let parsed = |url| OciReference::parse(url).map(|it| (it.registry, it.name, it.reference));
+        fn parsed(url: &str) -> Result<(&str, &str, &str), &'static str> {
+            OciReference::parse(url).map(|it| (it.registry, it.name, it.reference))
+        }
         let digest = format!("sha256:{}", "ab".repeat(32));
         assert_eq!(parsed("oci://localhost:5000/a/b:v1"), Ok(("localhost:5000", "a/b", "v1")));
         assert_eq!(parsed("oci://ghcr.io/a/b"), Ok(("ghcr.io", "a/b", "latest")));

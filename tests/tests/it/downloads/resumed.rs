@@ -38,7 +38,7 @@ fn a_download_cut_again_and_again_gets_there_with_every_byte_sent_once() {
     let file = server.serve_in_turn("f", bytes.clone(), &faults);
     let mut device = Device::new();
     for _ in 0..14 {
-        device.fails(&file, "promised");
+        device.fails(&file, " bytes: ");
         device = device.restarted();
     }
     device.gets(&file, &bytes);
