@@ -5,12 +5,17 @@
 //! message its whole route list. All layers are kept as JSON, so that a device whose defaults change reads them anew;
 //! nothing here does I/O.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::floors::Floors;
 use super::local::{Ask, AskError, Bundle, Local, Origin};
 use super::problems::Object;
-use super::{Defaults, Desired, FunctionId, FunctionSpec, Problems, RouteId, RouteSpec};
+use super::{
+    ALLOW_DOWNGRADE, Defaults, Desired, FunctionId, FunctionSpec, Problems, RouteId, RouteSpec, Trust,
+};
 
 /// All layers, as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +29,9 @@ pub struct Accepted {
     /// What was asked for on the device.
     #[serde(default)]
     local: Local,
+    /// The highest versions that came signed, of functions that are away as well.
+    #[serde(default)]
+    floors: Floors,
 }
 
 /// What a message that was understood asks for.
@@ -60,6 +68,9 @@ pub enum Refused {
         /// The patch's version.
         got: u64,
     },
+    /// Functions of an older version than one that was accepted; names each.
+    #[error("{0}")]
+    Downgrade(Problems),
 }
 
 impl Refused {
@@ -67,22 +78,24 @@ impl Refused {
     pub fn code(&self) -> u16 {
         match self {
             Self::Invalid(_) => 400,
-            Self::Stale { .. } | Self::Conflict(_) | Self::Gap { .. } => 409,
+            Self::Stale { .. } | Self::Conflict(_) | Self::Gap { .. } | Self::Downgrade(_) => 409,
         }
     }
 }
 
 impl Accepted {
-    /// What all layers mean together.
+    /// What all layers mean together. A function of the hub's whose signature does not hold (any more) is left out and
+    /// named: it must not keep the others from being carried out.
     pub fn desired(&self, defaults: &Defaults) -> Result<Desired, Problems> {
+        let unsigned = Defaults { trust: Trust::default(), ..defaults.clone() };
         let mut desired = match &self.twin {
-            Some(document) => Desired::parse(document, defaults)?,
+            Some(document) => Desired::parse(document, &unsigned)?,
             None => Desired::default(),
         };
         desired.origins = desired.functions.keys().map(|id| (id.clone(), Origin::Twin)).collect();
         let mut problems = Problems::default();
         for (id, value) in &self.functions {
-            if let Some((id, spec)) = read_deployment(value, defaults, &mut problems) {
+            if let Some((id, spec)) = read_deployment(value, &unsigned, &mut problems) {
                 desired.origins.insert(id.clone(), Origin::Deployment);
                 desired.functions.insert(id, spec);
             } else {
@@ -92,6 +105,7 @@ impl Accepted {
         if let Some(routes) = &self.routes {
             desired.routes = read_routes(routes, &mut problems).unwrap_or_default();
         }
+        self.leave_out_untrusted(&mut desired, &defaults.trust);
         self.local.add_to(&mut desired, defaults);
         problems.or(Some(desired))
     }
@@ -107,9 +121,12 @@ impl Accepted {
             let same = self.twin.as_ref() == Some(&document);
             return if same { Ok(Change::None) } else { Err(Refused::Conflict(got)) };
         }
-        let next = Self { twin: Some(document), local: self.local.clone(), ..Self::default() };
-        let desired = next.desired(defaults)?;
-        Ok(Change::Next(Box::new(next), Box::new(desired)))
+        if document.get(ALLOW_DOWNGRADE) != Some(&Value::Bool(true)) {
+            self.refuse_downgrade(&desired.functions, |id| format!("functions.{id}.version"))?;
+        }
+        let floors = self.floors.clone();
+        let next = Self { twin: Some(document), local: self.local.clone(), floors, ..Self::default() };
+        next.accept(defaults)
     }
 
     /// Takes a merge patch (RFC 7396) with the `$version` that it leads to. Like a whole document, the new version
@@ -135,7 +152,10 @@ impl Accepted {
     pub fn deployment(&self, message: Value, defaults: &Defaults) -> Result<Change, Refused> {
         let mut problems = Problems::default();
         let read = read_deployment(&message, defaults, &mut problems);
-        let (id, _) = problems.or(read)?;
+        let (id, spec) = problems.or(read)?;
+        if message.get(ALLOW_DOWNGRADE) != Some(&Value::Bool(true)) {
+            self.refuse_downgrade(&[(id.clone(), spec)].into(), |_| "version".to_owned())?;
+        }
         let mut next = self.clone();
         next.functions.insert(id.as_str().to_owned(), message);
         self.change_to(next, defaults)
@@ -180,8 +200,64 @@ impl Accepted {
         if next == *self {
             return Ok(Change::None);
         }
-        let desired = next.desired(defaults)?;
-        Ok(Change::Next(Box::new(next), Box::new(desired)))
+        next.accept(defaults)
+    }
+
+    /// It stands from now on, and with it the floors of what came signed; those of what was let go below come along.
+    fn accept(mut self, defaults: &Defaults) -> Result<Change, Refused> {
+        let desired = self.desired(defaults)?;
+        let raised = |id| desired.signed.contains(id);
+        let lowered = |id, version| {
+            desired.origins.get(id) != Some(&Origin::Api) && self.floors.of(id).is_some_and(|f| version < f)
+        };
+        let versions = desired.functions.iter().map(|(id, spec)| (id, spec.version));
+        self.floors =
+            self.floors.with(versions.filter(|(id, version)| raised(*id) || lowered(*id, *version)));
+        Ok(Change::Next(Box::new(self), Box::new(desired)))
+    }
+
+    /// A function of the hub's as it stands in the highest layer that has it.
+    fn of_hub(&self, id: &FunctionId) -> Option<&Value> {
+        let of_twin = || self.twin.as_ref()?.get("functions")?.get(id.as_str());
+        self.functions.get(id.as_str()).or_else(of_twin)
+    }
+
+    /// Takes out what nobody trusted has signed, and marks what somebody has.
+    fn leave_out_untrusted(&self, desired: &mut Desired, trust: &Trust) {
+        let Desired { functions, misfits, signed, .. } = desired;
+        functions.retain(|id, spec| {
+            let signature = self.of_hub(id).and_then(|f| f.get("signature")?.as_str()?.parse().ok());
+            match trust.check(id, spec.version, &spec.sha256, signature.as_ref()) {
+                Ok(true) => drop(signed.insert(id.clone())),
+                Ok(false) => {}
+                Err(why) => {
+                    misfits.insert(id.clone(), format!("its signature {why}"));
+                    return false;
+                }
+            }
+            true
+        });
+    }
+
+    /// Says which functions would go back to an older version than one that was accepted.
+    fn refuse_downgrade(
+        &self,
+        functions: &BTreeMap<FunctionId, FunctionSpec>,
+        path: impl Fn(&FunctionId) -> String,
+    ) -> Result<(), Refused> {
+        let mut problems = Problems::default();
+        for (id, spec) in functions {
+            let stands = self.of_hub(id).and_then(|f| f.get("version")?.as_u64());
+            let floor = stands.max(self.floors.of(id));
+            if let Some(floor) = floor.filter(|floor| spec.version < *floor) {
+                let why = format_args!(
+                    "{} is older than {floor}, which was accepted; only `{ALLOW_DOWNGRADE}: true` lets it go back",
+                    spec.version
+                );
+                problems.add(&path(id), why);
+            }
+        }
+        problems.or(Some(())).map_err(Refused::Downgrade)
     }
 
     fn version(&self) -> u64 {
@@ -196,15 +272,13 @@ fn read_deployment(
 ) -> Option<(FunctionId, FunctionSpec)> {
     let mut fields = Object::of("", message, problems)?;
     let id = fields.parsed("function_id", problems);
-    let spec = FunctionSpec::read_fields(&mut fields, defaults, problems);
+    let spec = FunctionSpec::read_signed(id.as_ref(), &mut fields, defaults, problems);
+    fields.flag(ALLOW_DOWNGRADE, problems);
     fields.end(problems);
     Some((id?, spec?))
 }
 
-fn read_routes(
-    message: &Value,
-    problems: &mut Problems,
-) -> Option<std::collections::BTreeMap<RouteId, RouteSpec>> {
+fn read_routes(message: &Value, problems: &mut Problems) -> Option<BTreeMap<RouteId, RouteSpec>> {
     let mut root = Object::of("", message, problems)?;
     let list = root.required("routes", problems);
     root.end(problems);
@@ -212,7 +286,7 @@ fn read_routes(
         problems.add("routes", "a list is wanted");
         return None;
     };
-    let mut routes = std::collections::BTreeMap::new();
+    let mut routes = BTreeMap::new();
     for (index, value) in list.iter().enumerate() {
         let path = format!("routes[{index}]");
         let Some(mut fields) = Object::of(&path, value, problems) else { continue };

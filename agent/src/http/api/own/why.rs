@@ -76,7 +76,7 @@ fn wanted(facts: &Facts) -> Step {
         return step(
             "wanted",
             State::Bad,
-            format!("asked for on this device, but no longer admitted: {why}"),
+            format!("it stands, but this device's configuration does not admit it: {why}"),
         );
     }
     let Some(spec) = facts.desired.functions.get(&facts.id) else {
