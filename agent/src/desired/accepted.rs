@@ -5,12 +5,16 @@
 //! message its whole route list. All layers are kept as JSON, so that a device whose defaults change reads them anew;
 //! nothing here does I/O.
 
+mod floors;
+mod vouched;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::floors::Floors;
+use self::floors::Floors;
+use self::vouched::allows_downgrade;
 use super::local::{Ask, AskError, Bundle, Local, Origin};
 use super::problems::Object;
 use super::{
@@ -121,7 +125,7 @@ impl Accepted {
             let same = self.twin.as_ref() == Some(&document);
             return if same { Ok(Change::None) } else { Err(Refused::Conflict(got)) };
         }
-        if document.get(ALLOW_DOWNGRADE) != Some(&Value::Bool(true)) {
+        if !allows_downgrade(&document) {
             self.refuse_downgrade(&desired.functions, |id| format!("functions.{id}.version"))?;
         }
         let floors = self.floors.clone();
@@ -153,7 +157,7 @@ impl Accepted {
         let mut problems = Problems::default();
         let read = read_deployment(&message, defaults, &mut problems);
         let (id, spec) = problems.or(read)?;
-        if message.get(ALLOW_DOWNGRADE) != Some(&Value::Bool(true)) {
+        if !allows_downgrade(&message) {
             self.refuse_downgrade(&[(id.clone(), spec)].into(), |_| "version".to_owned())?;
         }
         let mut next = self.clone();
@@ -201,63 +205,6 @@ impl Accepted {
             return Ok(Change::None);
         }
         next.accept(defaults)
-    }
-
-    /// It stands from now on, and with it the floors of what came signed; those of what was let go below come along.
-    fn accept(mut self, defaults: &Defaults) -> Result<Change, Refused> {
-        let desired = self.desired(defaults)?;
-        let raised = |id| desired.signed.contains(id);
-        let lowered = |id, version| {
-            desired.origins.get(id) != Some(&Origin::Api) && self.floors.of(id).is_some_and(|f| version < f)
-        };
-        let versions = desired.functions.iter().map(|(id, spec)| (id, spec.version));
-        self.floors =
-            self.floors.with(versions.filter(|(id, version)| raised(*id) || lowered(*id, *version)));
-        Ok(Change::Next(Box::new(self), Box::new(desired)))
-    }
-
-    /// A function of the hub's as it stands in the highest layer that has it.
-    fn of_hub(&self, id: &FunctionId) -> Option<&Value> {
-        let of_twin = || self.twin.as_ref()?.get("functions")?.get(id.as_str());
-        self.functions.get(id.as_str()).or_else(of_twin)
-    }
-
-    /// Takes out what nobody trusted has signed, and marks what somebody has.
-    fn leave_out_untrusted(&self, desired: &mut Desired, trust: &Trust) {
-        let Desired { functions, misfits, signed, .. } = desired;
-        functions.retain(|id, spec| {
-            let signature = self.of_hub(id).and_then(|f| f.get("signature")?.as_str()?.parse().ok());
-            match trust.check(id, spec.version, &spec.sha256, signature.as_ref()) {
-                Ok(true) => drop(signed.insert(id.clone())),
-                Ok(false) => {}
-                Err(why) => {
-                    misfits.insert(id.clone(), format!("its signature {why}"));
-                    return false;
-                }
-            }
-            true
-        });
-    }
-
-    /// Says which functions would go back to an older version than one that was accepted.
-    fn refuse_downgrade(
-        &self,
-        functions: &BTreeMap<FunctionId, FunctionSpec>,
-        path: impl Fn(&FunctionId) -> String,
-    ) -> Result<(), Refused> {
-        let mut problems = Problems::default();
-        for (id, spec) in functions {
-            let stands = self.of_hub(id).and_then(|f| f.get("version")?.as_u64());
-            let floor = stands.max(self.floors.of(id));
-            if let Some(floor) = floor.filter(|floor| spec.version < *floor) {
-                let why = format_args!(
-                    "{} is older than {floor}, which was accepted; only `{ALLOW_DOWNGRADE}: true` lets it go back",
-                    spec.version
-                );
-                problems.add(&path(id), why);
-            }
-        }
-        problems.or(Some(())).map_err(Refused::Downgrade)
     }
 
     fn version(&self) -> u64 {

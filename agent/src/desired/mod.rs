@@ -4,7 +4,6 @@
 //! of the contract's own topics lie as a layer above it: see [`Accepted`].
 
 mod accepted;
-mod floors;
 mod function;
 mod ids;
 mod local;

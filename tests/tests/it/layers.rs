@@ -97,7 +97,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
     ("ureq", &["fetch", "cli/client"]),
-    ("base64", &["http"]),
+    ("base64", &["http", "desired/signature", "cli/signing"]),
     ("tar", &["http/api/serverledge"]),
     ("prometheus", &["metrics"]),
     ("clap", &["cli"]),

@@ -91,7 +91,11 @@ fn wanted(facts: &Facts) -> Step {
         Some(Origin::Deployment) => "a deployment message of the hub".to_owned(),
         Some(Origin::Api) | None => "the management API of this device".to_owned(),
     };
-    step("wanted", State::Ok, format!("version {} by {by}", spec.version))
+    let signed = match facts.desired.signed.contains(&facts.id) {
+        true => ", signed by a trusted key",
+        false => "",
+    };
+    step("wanted", State::Ok, format!("version {} by {by}{signed}", spec.version))
 }
 
 fn artifact(facts: &Facts) -> Step {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::FunctionId;
+use crate::desired::FunctionId;
 
 /// Functions that are remembered.
 const MAX_REMEMBERED: usize = 1_024;
