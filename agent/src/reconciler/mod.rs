@@ -103,6 +103,12 @@ impl Reconciler {
         let now = Instant::now();
         let actual = state.functions.iter().map(|(id, item)| (id.clone(), item.actual(now))).collect();
         let plan = plan::plan(wanted, &actual, |spec| self.preparer.on_device(spec));
+        // What the device does not admit any more waits for nothing that takes its place.
+        let (misfits, unwanted): (Vec<_>, Vec<_>) =
+            plan.retire.iter().partition(|id| wanted.misfits.contains_key(*id));
+        for id in misfits {
+            self.retire(id, wanted, state);
+        }
         if !plan.prepare.is_empty() {
             let names: Vec<_> = plan.prepare.iter().map(FunctionId::as_str).collect();
             self.board
@@ -130,7 +136,7 @@ impl Reconciler {
         }
         self.started(state);
         self.publish(wanted, state);
-        for id in &plan.retire {
+        for id in unwanted {
             self.retire(id, wanted, state);
         }
         self.settle(wanted, state);
@@ -279,12 +285,14 @@ impl Reconciler {
     }
 
     fn retire(&self, id: &FunctionId, wanted: &Desired, state: &mut State) {
+        // It may be admitted again, and finds then what it has kept.
+        let may_return = wanted.misfits.contains_key(id);
         let mut served = state.routes.iter().filter(|(_, route)| route.function_id == *id);
-        if served.any(|(route_id, route)| wanted.routes.get(route_id) != Some(route)) {
+        if !may_return && served.any(|(route_id, route)| wanted.routes.get(route_id) != Some(route)) {
             log::debug!("function {id}: stays until a route's new target is ready");
             return;
         }
-        if state.middleware.iter().any(|(_, spec)| spec.function_id == *id) {
+        if !may_return && state.middleware.iter().any(|(_, spec)| spec.function_id == *id) {
             log::debug!("function {id}: stays until what it guards is replaced");
             return;
         }
@@ -301,8 +309,8 @@ impl Reconciler {
                 applied: state.applied,
             }));
         }
-        self.preparer.actors.retire(id, true);
-        if let Err(error) = self.preparer.keyvalue.forget(id) {
+        self.preparer.actors.retire(id, !may_return);
+        if !may_return && let Err(error) = self.preparer.keyvalue.forget(id) {
             log::warn!("function {id}: forgetting its values: {error}");
         }
         state.sweep = Some(Instant::now() + SWEEP_AFTER);

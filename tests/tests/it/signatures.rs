@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use twinlet_tests::guests::middleware::{self, Point};
 use twinlet_tests::guests::{self, repository};
 use twinlet_tests::{AgentBuilder, Cli, DEADLINE, Desired, Function, Site};
 
@@ -217,14 +218,13 @@ fn what_a_key_has_let_in_goes_with_the_key() {
     let (kept, revoked) = (Release::new(), Release::new());
     let mut site = Site::start(trusting(&[&kept, &revoked]));
     let file = site.agent.state_dir().join("trusted-keys");
-    let (one, two) = (site.function("one", guests::answers("1")), site.function("two", guests::answers("2")));
-    let two = revoked.sign(two.notification());
-    let two = two.as_object().unwrap().iter().filter(|(key, _)| *key != "function_id");
+    let (one, two) = (site.function("one", guests::answers("1")), site.function("two", guests::keeps()));
+    let two = revoked.sign(Desired::version(1).function(two))["functions"]["two"].clone();
     let mut document = kept.sign(Desired::version(1).serving(one).route("/two", "two"));
-    document["functions"]["two"] = two.map(|(key, value)| (key.clone(), value.clone())).collect();
+    document["functions"]["two"] = two;
     site.hub.publish_desired(document);
     site.hub.applied(1);
-    site.agent.says("/two", "2");
+    assert_eq!(site.agent.post("/two", "kept").status, 200);
 
     trust(&file, &[&kept]);
     let left_out = "functions.two: its signature is not valid";
@@ -251,8 +251,36 @@ fn what_a_key_has_let_in_goes_with_the_key() {
     assert!(told.contains("line 1: is not an Ed25519 public key"), "{told}");
     trust(&file, &[&revoked, &kept]);
     site.agent.sighup();
-    site.agent.says("/two", "2");
+    // It finds what it has kept.
+    site.agent.says("/two", "kept");
     site.hub.reported_after(mark, "all of it again", |r| r["lastDesiredStatus"]["code"] == 200);
+}
+
+#[test]
+fn a_guard_whose_key_is_gone_leaves_nothing_open() {
+    let (kept, revoked) = (Release::new(), Release::new());
+    let mut site = Site::start(trusting(&[&kept, &revoked]));
+    let guard = site.function("guard", middleware::continues(&[Point::Request]));
+    let guard = revoked.sign(Desired::version(1).function(guard))["functions"]["guard"].clone();
+    let function = site.function("fn", guests::answers("guarded"));
+    let chain = json!({ "m": { "function_id": "guard", "attach": ["on-request"], "paths": ["/fn"] } });
+    let mut document = kept.sign(Desired::version(1).serving(function).set("middleware", chain));
+    document["functions"]["guard"] = guard;
+    site.hub.publish_desired(document);
+    site.hub.applied(1);
+    site.agent.says("/fn", "guarded");
+
+    trust(&site.agent.state_dir().join("trusted-keys"), &[&kept]);
+    let mark = site.hub.mark();
+    site.agent.sighup();
+    refused(&site, mark, 400, "functions.guard: its signature is not valid");
+    site.agent.answers("/fn", 503);
+    site.agent.kill9();
+    let mark = site.hub.mark();
+    site.agent = site.agent.again(|agent| agent);
+    refused(&site, mark, 400, "functions.guard: its signature is not valid");
+    site.hub.phase("fn", 1, "running");
+    assert_eq!(site.agent.get("/fn").status, 503);
 }
 
 #[test]
