@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use twinlet_host::twin::depth;
 
 use crate::board::Board;
-use crate::desired::{Accepted, Ask, AskError, Change, Defaults, Desired, Done, Problems, Refused};
+use crate::desired::{Accepted, Ask, AskError, Change, Defaults, Desired, Done, Problems, Refused, Trust};
 use crate::metrics::{Metrics, Taken};
 use crate::mqtt::{Inbound, Message};
 use crate::status::DesiredStatus;
@@ -63,6 +63,7 @@ impl Desk {
 pub struct Twin {
     accepted: Arc<Accepted>,
     defaults: Defaults,
+    trust: watch::Receiver<Trust>,
     store: Arc<Store>,
     desired: watch::Sender<Arc<Desired>>,
     board: Arc<Board>,
@@ -72,30 +73,31 @@ pub struct Twin {
 impl Twin {
     /// Begins with what the store has. That it can not be read, or means nothing any more, is reported, and the agent
     /// waits for the hub's next word.
-    pub fn restore(defaults: Defaults, store: Arc<Store>, board: Arc<Board>, metrics: Arc<Metrics>) -> Self {
+    pub fn restore(
+        mut defaults: Defaults,
+        mut trust: watch::Receiver<Trust>,
+        store: Arc<Store>,
+        board: Arc<Board>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        defaults.trust = trust.borrow_and_update().clone();
         let accepted = store.accepted().unwrap_or_else(|error| {
             log::error!("stored desired state: {error}; waiting for the hub to say it again");
             board.desired(None, DesiredStatus::new(500, format!("stored desired state: {error}")));
             None
         });
-        let desired = match accepted.as_ref().map(|accepted| (accepted, accepted.desired(&defaults))) {
-            None => Desired::default(),
-            Some((_, Ok(desired))) => {
-                let n = desired.functions.len();
-                log::info!("desired state version {} with {n} functions is on the device", desired.version);
-                board.desired(Some(desired.version), DesiredStatus::new(202, "being applied"));
-                desired
-            }
-            Some((accepted, Err(problems))) => {
-                log::error!("stored desired state no longer fits this configuration: {problems}");
-                board.desired(None, DesiredStatus::new(400, format!("stored desired state: {problems}")));
-                // It stays what a patch or a deployment changes.
-                accepted.desired_here(&defaults)
-            }
-        };
+        let desired = accepted.as_ref().map(|accepted| stands(accepted, &defaults, &board));
+        let desired = desired.unwrap_or_default();
         let accepted = desired.source.clone();
         let desired = watch::Sender::new(Arc::new(desired));
-        Self { accepted, defaults, store, desired, board, metrics }
+        Self { accepted, defaults, trust, store, desired, board, metrics }
+    }
+
+    /// Others are trusted now: what stands is read anew.
+    fn trust_anew(&mut self) {
+        self.defaults.trust = self.trust.borrow_and_update().clone();
+        let desired = stands(&self.accepted, &self.defaults, &self.board);
+        self.desired.send_replace(Arc::new(desired));
     }
 
     /// Follows desired state.
@@ -110,11 +112,13 @@ impl Twin {
                 tokio::select! {
                     message = inbound.recv() => message.map(Came::Message),
                     Some(asked) = desk.asks.recv() => Some(Came::Ask(asked)),
+                    Ok(()) = self.trust.changed() => Some(Came::Trust),
                 }
             });
             match came {
                 None => return,
                 Some(Came::Ask(asked)) => self.answer(asked),
+                Some(Came::Trust) => self.trust_anew(),
                 Some(Came::Message(message)) => {
                     if !self.message(message, &inbound, &mut desk) {
                         return;
@@ -159,7 +163,8 @@ impl Twin {
         let done = self.accepted.ask(asked.ask, &self.defaults).and_then(|(accepted, desired)| {
             self.store.keep_accepted(&accepted).map_err(|error| AskError::Disk(error.to_string()))?;
             // The hub's own state may not be readable here, which the board goes on to say.
-            let said = accepted.desired(&self.defaults).is_err().then(|| self.board.now());
+            let hub = accepted.desired(&self.defaults);
+            let said = hub.map_or(true, |d| d.untrusted().next().is_some()).then(|| self.board.now());
             self.publish("management API", *desired);
             if let Some(said) = said {
                 self.board.desired(Some(said.last_desired_version), said.last_desired_status);
@@ -229,9 +234,7 @@ impl Twin {
             desired.routes.len()
         );
         for (id, why) in &desired.misfits {
-            log::warn!(
-                "function {id}: asked for on this device, and no longer fits its configuration: {why}"
-            );
+            log::warn!("function {id}: it stands, and this device's configuration does not admit it: {why}");
         }
         self.accepted = desired.source.clone();
         self.board.desired(Some(desired.version), DesiredStatus::new(202, "accepted"));
@@ -257,6 +260,35 @@ impl Twin {
 enum Came {
     Message(Message),
     Ask(Asked),
+    Trust,
+}
+
+/// What is on the disk, as far as it is valid here, and tells what is not.
+fn stands(accepted: &Accepted, defaults: &Defaults, board: &Board) -> Desired {
+    match accepted.desired(defaults) {
+        Ok(desired) => {
+            let n = desired.functions.len();
+            log::info!("desired state version {} with {n} functions is on the device", desired.version);
+            let refused = desired.untrusted().map(|(id, why)| format!("functions.{id}: {why}"));
+            let refused: Vec<String> = refused.collect();
+            let status = match refused.is_empty() {
+                true => DesiredStatus::new(202, "being applied"),
+                false => {
+                    let told: String = refused.join("; ").chars().take(MAX_SHOWN).collect();
+                    log::error!("stored desired state, which is left out: {told}");
+                    DesiredStatus::new(400, format!("stored desired state: {told}"))
+                }
+            };
+            board.desired(Some(desired.version), status);
+            desired
+        }
+        Err(problems) => {
+            log::error!("stored desired state no longer fits this configuration: {problems}");
+            board.desired(None, DesiredStatus::new(400, format!("stored desired state: {problems}")));
+            // It stays what a patch or a deployment changes.
+            accepted.desired_here(defaults)
+        }
+    }
 }
 
 /// What a message is called in logs and metrics.

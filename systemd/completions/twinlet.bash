@@ -40,6 +40,9 @@ _twinlet() {
             twinlet,invoke)
                 cmd="twinlet__subcmd__invoke"
                 ;;
+            twinlet,keygen)
+                cmd="twinlet__subcmd__keygen"
+                ;;
             twinlet,logs)
                 cmd="twinlet__subcmd__logs"
                 ;;
@@ -51,6 +54,9 @@ _twinlet() {
                 ;;
             twinlet,run)
                 cmd="twinlet__subcmd__run"
+                ;;
+            twinlet,sign)
+                cmd="twinlet__subcmd__sign"
                 ;;
             twinlet,status)
                 cmd="twinlet__subcmd__status"
@@ -86,7 +92,7 @@ _twinlet() {
 
     case "${cmd}" in
         twinlet)
-            opts="-h -V --help --version run check status functions why logs metrics deploy delete invoke new inspect twin config api-key version"
+            opts="-h -V --help --version run check status functions why logs metrics deploy delete invoke new inspect twin keygen sign config api-key version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -118,7 +124,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__check)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --no-network --json --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --no-network --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,6 +294,14 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --trusted-keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require-signatures)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --min-hot-instances)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -338,7 +352,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__config__subcmd__show)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --json --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -505,6 +519,14 @@ _twinlet() {
                     return 0
                     ;;
                 --minio-secret-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trusted-keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require-signatures)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -693,6 +715,24 @@ _twinlet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        twinlet__subcmd__keygen)
+            opts="-h --out --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         twinlet__subcmd__logs)
             opts="-f -n -h --socket --config --follow --lines --level --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -768,7 +808,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__run)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -938,6 +978,14 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --trusted-keys-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --require-signatures)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --min-hot-instances)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -963,6 +1011,36 @@ _twinlet() {
                     return 0
                     ;;
                 --compile-memory-mb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        twinlet__subcmd__sign)
+            opts="-h --key --document --function --version --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --document)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --function)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --version)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

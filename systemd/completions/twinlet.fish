@@ -39,6 +39,8 @@ complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "invoke" -d 'Call a 
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "new" -d 'Make a project for a function of your own'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "inspect" -d 'Say what the agent would make of a component'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "twin" -d 'Read, change and watch a node\'s twin'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "keygen" -d 'Make a key to sign functions with'
+complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "sign" -d 'Sign functions, so that devices that require it take them'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "config" -d 'Show the settings'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "api-key" -d 'Make an API key, and its entry for the file of keys'
 complete -c twinlet -n "__fish_twinlet_needs_command" -f -a "version" -d 'Say which build this is'
@@ -83,6 +85,8 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l fetch-stall-time
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-endpoint -d 'Object store for s3:// artifact URLs; checked, but not used by this version' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-access-key -d 'Access key of the object store' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-secret-key -d 'Secret key of the object store; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l trusted-keys-file -d 'File of the public keys, a line each, that may sign the hub\'s functions; see `twinlet keygen`' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l require-signatures -d 'Whether every function of the hub\'s must be signed by a key in TRUSTED_KEYS_FILE: true or false' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l min-hot-instances -d 'Instances of a function kept ready, where its desired state does not say' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l max-hot-instances -d 'Instances of a function at one time, where its desired state does not say' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l idle-timeout-secs -d 'Seconds until an idle instance above the minimum is dropped, where the desired state does not say' -r
@@ -132,6 +136,8 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l fetch-stall-ti
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-endpoint -d 'Object store for s3:// artifact URLs; checked, but not used by this version' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-access-key -d 'Access key of the object store' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-secret-key -d 'Secret key of the object store; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l trusted-keys-file -d 'File of the public keys, a line each, that may sign the hub\'s functions; see `twinlet keygen`' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l require-signatures -d 'Whether every function of the hub\'s must be signed by a key in TRUSTED_KEYS_FILE: true or false' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l min-hot-instances -d 'Instances of a function kept ready, where its desired state does not say' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l max-hot-instances -d 'Instances of a function at one time, where its desired state does not say' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l idle-timeout-secs -d 'Seconds until an idle instance above the minimum is dropped, where the desired state does not say' -r
@@ -246,6 +252,15 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_su
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from watch" -l password -d 'Password for the broker; better as MQTT_PASSWORD' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from watch" -l json -d 'Print one JSON object per line'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c twinlet -n "__fish_twinlet_using_subcommand keygen" -l out -d 'File of the private key, PEM, mode 0600; one that is there is never replaced' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand keygen" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand keygen" -s h -l help -d 'Print help'
+complete -c twinlet -n "__fish_twinlet_using_subcommand sign" -l key -d 'The private key, as `twinlet keygen` makes it' -r -F
+complete -c twinlet -n "__fish_twinlet_using_subcommand sign" -l document -d 'Sign every function of this JSON document; - is standard input' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand sign" -l function -d 'The function\'s id' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand sign" -l version -d 'The function\'s version, as the document will have it' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand sign" -l json -d 'Print JSON, for scripts'
+complete -c twinlet -n "__fish_twinlet_using_subcommand sign" -s h -l help -d 'Print help'
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and not __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and not __fish_seen_subcommand_from show" -f -a "show" -d 'Show every setting, its value, and where it comes from'
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'TOML file to read settings from' -r -F
@@ -289,6 +304,8 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-endpoint -d 'Object store for s3:// artifact URLs; checked, but not used by this version' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-access-key -d 'Access key of the object store' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-secret-key -d 'Secret key of the object store; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l trusted-keys-file -d 'File of the public keys, a line each, that may sign the hub\'s functions; see `twinlet keygen`' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l require-signatures -d 'Whether every function of the hub\'s must be signed by a key in TRUSTED_KEYS_FILE: true or false' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l min-hot-instances -d 'Instances of a function kept ready, where its desired state does not say' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l max-hot-instances -d 'Instances of a function at one time, where its desired state does not say' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l idle-timeout-secs -d 'Seconds until an idle instance above the minimum is dropped, where the desired state does not say' -r

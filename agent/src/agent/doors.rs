@@ -16,11 +16,10 @@ use crate::http::public::{self, Access, Door, Rules, Tls};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// Why the public door can not be opened as it is configured: the settings, and what is wrong with the files that they
-/// name.
+/// Why the agent can not start as it is configured: the settings, and what is wrong with the files that they name.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Unusable(String);
+pub struct Unusable(pub(super) String);
 
 /// What stands at the public door, from files: who may do what, and the certificate.
 pub(super) struct Guard {

@@ -5,6 +5,7 @@ mod doors;
 mod net;
 mod notify;
 mod settings;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,13 +21,14 @@ pub use doors::Unusable;
 use doors::{Guard, Guarded, open_doors};
 use net::Net;
 pub use settings::Live;
+pub use trust::trust;
 
 use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
 use crate::compile::Compiler;
 use crate::config::{Config, NodeId};
-use crate::desired::{Defaults, Instances, Isolation};
+use crate::desired::{Defaults, Instances, Isolation, Trust};
 use crate::engine::Runtime;
 use crate::fetch::Fetcher;
 use crate::http::Service;
@@ -62,6 +64,7 @@ pub struct Agent {
     _state: StateDir,
     live: Live,
     guarded: Guarded,
+    trust: watch::Sender<Trust>,
     outbox: Arc<Outbox>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
@@ -88,6 +91,7 @@ impl Agent {
             log::debug!("a TLS provider is installed already");
         }
         let guard = Guard::read(config)?;
+        let trust = trust(config)?;
         let state = StateDir::open(&config.cache_dir).context("cache_dir")?;
         let node = match &config.node_id {
             Some(node) => node.clone(),
@@ -104,7 +108,7 @@ impl Agent {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
             doors::store_lost(&store);
         }
-        Self::assemble(config, state, node, store.clone(), guard).inspect_err(|_| {
+        Self::assemble(config, state, node, store.clone(), (guard, trust)).inspect_err(|_| {
             // The database is not at fault.
             if let Err(error) = store.started() {
                 log::warn!("noting that the start got through: {error}");
@@ -117,7 +121,7 @@ impl Agent {
         state: StateDir,
         node: NodeId,
         store: Arc<Store>,
-        guard: Guard,
+        (guard, trust): (Guard, Trust),
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(VERSION)?;
         let board = Arc::new(Board::default());
@@ -131,7 +135,8 @@ impl Agent {
         let actors = Arc::new(actors.context("the timers in cache_dir")?);
         let timers = actors.start_timers()?;
 
-        let twin = Twin::restore(defaults(config), store.clone(), board.clone(), metrics.clone());
+        let (trust, of_twin) = watch::channel(trust);
+        let twin = Twin::restore(defaults(config), of_twin, store.clone(), board.clone(), metrics.clone());
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
         let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
@@ -241,6 +246,7 @@ impl Agent {
             _state: state,
             live,
             guarded: doors.guarded,
+            trust,
             outbox,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
@@ -290,6 +296,12 @@ impl Agent {
     pub fn reload(&mut self, config: &Config) {
         self.live.reload(config);
         self.guarded.reload(config);
+        match trust(config) {
+            Ok(new) => {
+                self.trust.send_if_modified(|old| settings::replace(old, new));
+            }
+            Err(error) => log::error!("the trusted keys of before stay: {error}"),
+        }
         self.shutdown_timeout = config.shutdown_timeout;
     }
 
@@ -357,7 +369,7 @@ impl Agent {
     }
 }
 
-/// What a function gets that does not say, from the device's configuration.
+/// What a function gets that does not say, from the device's configuration; whom it trusts is read by [`trust`].
 pub fn defaults(config: &Config) -> Defaults {
     Defaults {
         instances: Instances {
@@ -367,5 +379,6 @@ pub fn defaults(config: &Config) -> Defaults {
             isolation: Isolation::Reused,
         },
         max_memory_pages: config.guests.max_memory_pages,
+        trust: Trust::default(),
     }
 }

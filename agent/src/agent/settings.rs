@@ -56,7 +56,7 @@ impl Live {
     }
 }
 
-fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
+pub(super) fn replace<T: PartialEq>(old: &mut T, new: T) -> bool {
     let changed = *old != new;
     *old = new;
     changed

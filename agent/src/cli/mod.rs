@@ -13,6 +13,7 @@
 //! | `check` | whether this node's settings will work, without an agent |
 //! | `new`, `inspect` | for authors of modules, without an agent |
 //! | `twin` | an operator's side of any node, at any broker |
+//! | `keygen`, `sign`, `signing` | keys for signing functions, and signatures |
 //! | `config`, `version` | what the settings and this build are |
 //!
 //! Exit codes: 0 done, 1 failed or refused by the agent, 2 the command line is wrong, 78 the configuration is.
@@ -26,6 +27,7 @@ mod deploy;
 mod functions;
 mod inspect;
 mod invoke;
+mod keygen;
 mod logs;
 mod metrics;
 mod new;
@@ -33,6 +35,8 @@ mod output;
 mod run;
 mod scratch;
 mod settings;
+mod sign;
+mod signing;
 mod socket;
 mod status;
 mod table;
@@ -71,7 +75,7 @@ const GROUPS: &[(Group, &str)] = &[
     (Group::Show, "What the running agent says"),
     (Group::Ask, "What the running agent is asked to do"),
     (Group::Modules, "For authors of modules"),
-    (Group::Broker, "For operators, at any broker"),
+    (Group::Broker, "For operators, away from the device"),
     (Group::Program, "This program"),
 ];
 
@@ -90,6 +94,8 @@ const COMMANDS: &[Entry] = &[
     Entry { group: Group::Modules, command: new::command, run: new::run },
     Entry { group: Group::Modules, command: inspect::command, run: inspect::run },
     Entry { group: Group::Broker, command: twin::command, run: twin::run },
+    Entry { group: Group::Broker, command: keygen::command, run: keygen::run },
+    Entry { group: Group::Broker, command: sign::command, run: sign::run },
     Entry { group: Group::Program, command: config::command, run: config::run },
     Entry { group: Group::Program, command: api_key::command, run: api_key::run },
     Entry { group: Group::Program, command: version::command, run: version::run },

@@ -36,7 +36,7 @@ pub fn commented_toml() -> String {
         let reload = if key.reload { " [reload]" } else { "" };
         out.push_str(&format!("\n# {}{range}{reload}\n", key.help));
         let default = key.default.unwrap_or_default();
-        let value = if key.kind.is_number() { default.to_owned() } else { format!("{default:?}") };
+        let value = if key.kind.is_bare() { default.to_owned() } else { format!("{default:?}") };
         out.push_str(&format!("#{} = {value}\n", key.name));
     }
     out

@@ -42,6 +42,8 @@ pub enum Kind {
     BrokerUrl,
     /// A decimal number of GB (2^30 bytes), from 0.01 to 100000, with at most three decimals.
     Gigabytes,
+    /// True or false.
+    Flag,
     /// A whole number.
     Whole {
         /// What is counted.
@@ -113,6 +115,7 @@ impl Kind {
             Self::Directory => "DIR",
             Self::HttpUrl | Self::BrokerUrl => "URL",
             Self::Gigabytes => "GB",
+            Self::Flag => "true|false",
             Self::Whole { unit, .. } => match unit {
                 Unit::Port => "PORT",
                 Unit::Seconds => "SECONDS",
@@ -136,6 +139,11 @@ impl Kind {
     /// Whether the TOML file gives it as a number, without quotes.
     pub(super) fn is_number(self) -> bool {
         matches!(self, Self::Gigabytes | Self::Whole { .. })
+    }
+
+    /// Whether the TOML file gives it without quotes.
+    pub(super) fn is_bare(self) -> bool {
+        self.is_number() || self == Self::Flag
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::key::Group::{self, Artifacts, Functions, Http, Management, Mqtt, Node};
 use super::key::Kind::{
-    self, BrokerUrl, Directory, File, Gigabytes, HttpUrl, IpAddress, Level, NodeId, Text,
+    self, BrokerUrl, Directory, File, Flag, Gigabytes, HttpUrl, IpAddress, Level, NodeId, Text,
 };
 use super::key::{Key, Unit};
 
@@ -108,6 +108,10 @@ pub const KEYS: &[Key] = &[
         "Password for OCI_REGISTRY; a flag shows in the process list: prefer file or environment").secret(),
     none(Artifacts, "oci_plain_http", Text,
         "Registries, host or host:port, separated by `,`, that are spoken to without TLS, as those on this device are"),
+    none(Artifacts, "trusted_keys_file", File,
+        "File of the public keys, a line each, that may sign the hub's functions; see `twinlet keygen`").reload().common(),
+    some(Artifacts, "require_signatures", "false", Flag,
+        "Whether every function of the hub's must be signed by a key in TRUSTED_KEYS_FILE: true or false").reload().common(),
 
     some(Functions, "min_hot_instances", "1", count(0, 4096),
         "Instances of a function kept ready, where its desired state does not say"),

@@ -147,15 +147,17 @@ impl Merged {
 /// The value as the text that environment or flag would give.
 fn file_text(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
     match value {
-        DeValue::String(text) if !key.kind.is_number() => Ok(text.clone().into_owned()),
+        DeValue::String(text) if !key.kind.is_bare() => Ok(text.clone().into_owned()),
         DeValue::Integer(number) if key.kind.is_number() => {
             let digits = i64::from_str_radix(number.as_str(), number.radix());
             Ok(digits.map_or_else(|_| number.to_string(), |digits| digits.to_string()))
         }
         DeValue::Float(number) if key.kind == Kind::Gigabytes => Ok(number.as_str().to_owned()),
+        DeValue::Boolean(flag) if key.kind == Kind::Flag => Ok(flag.to_string()),
         _ => {
             let expected = match key.kind {
                 Kind::Gigabytes => "a number, without quotes,",
+                Kind::Flag => "true or false, without quotes,",
                 kind if kind.is_number() => "a whole number, without quotes,",
                 _ => "a string in quotes",
             };

@@ -6,7 +6,7 @@
 //!  (table)  (merge)    (parse)    (build and cross-check)
 //!     └──► show, document: `config show`, the README's table, the commented default file
 //! ```
-//! `api_keys` reads the file that `api_keys_file` names, which is one of its own.
+//! `api_keys` and `trusted_keys` read the files that `api_keys_file` and `trusted_keys_file` name.
 //! `values` and `url` hold the validated types that the reader makes: [`NodeId`], [`Secret`], broker and base URLs.
 
 mod api_keys;
@@ -20,6 +20,7 @@ mod resolve;
 mod show;
 #[cfg(test)]
 mod tests;
+mod trusted_keys;
 mod url;
 mod values;
 
@@ -35,6 +36,7 @@ pub use layers::{FileText, Layers};
 pub use problems::{Problem, Problems, Source};
 pub use resolve::Resolved;
 pub use show::{ReloadDifferences, Row, reload_differences, show};
+pub use trusted_keys::trusted_keys;
 pub use values::{NodeId, NodeIdError, Secret};
 
 /// The settings of one node, validated: the only form of the configuration that travels through the house.
@@ -70,6 +72,8 @@ pub struct Config {
     pub guests: Guests,
     /// The management API.
     pub api: Api,
+    /// Who may sign the hub's functions.
+    pub signatures: Signatures,
     /// `outbox_bytes`: the most that unsent telemetry may take on the disk.
     pub outbox_bytes: usize,
 }
@@ -169,6 +173,15 @@ pub struct Fetch {
     pub minio: Minio,
     /// Registries for `oci://` artifact URLs.
     pub oci: Oci,
+}
+
+/// Who may sign the hub's functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signatures {
+    /// `trusted_keys_file`: the public keys that count; without one, signatures are not looked at.
+    pub keys_file: Option<PathBuf>,
+    /// `require_signatures`: whether a function of the hub's is refused without one. Never without `keys_file`.
+    pub required: bool,
 }
 
 /// What all functions together, and one compilation, may take.

@@ -89,6 +89,16 @@ impl Reader {
         .unwrap_or_default()
     }
 
+    /// True or false.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        self.optional(name, |_, text| match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err("is not true, false, 1 or 0".to_owned()),
+        })
+        .unwrap_or_default()
+    }
+
     /// A text that may be unset.
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.optional(name, |_, text| Ok(text.to_owned()))

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use super::layers::{Layers, Setting, merge};
 use super::problems::Problems;
 use super::reader::Reader;
-use super::{Api, Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Oci, Secret, url};
+use super::{
+    Api, Config, Fetch, Guests, Http, InstanceDefaults, Minio, Mqtt, NodeId, Oci, Secret, Signatures, url,
+};
 
 /// The longest path that a Unix socket can be bound to on Linux, in bytes.
 const SOCKET_PATH_MAX: usize = 103;
@@ -104,6 +106,7 @@ impl Reader {
                 max_artifact_bytes: self.number("artifact_max_bytes"),
                 max_memory_pages: self.number("max_memory_pages"),
             },
+            signatures: self.signatures(),
             outbox_bytes: self.number("outbox_bytes"),
             cp_url,
         }
@@ -144,6 +147,14 @@ impl Reader {
             );
         }
         InstanceDefaults { min, max, idle_timeout: self.seconds("idle_timeout_secs") }
+    }
+
+    fn signatures(&mut self) -> Signatures {
+        let (keys_file, required) = (self.path("trusted_keys_file"), self.flag("require_signatures"));
+        if required && keys_file.is_none() && !self.is_given("trusted_keys_file") {
+            self.fault("require_signatures", "needs trusted_keys_file as well: who may sign?");
+        }
+        Signatures { keys_file, required }
     }
 
     fn http(&mut self) -> Http {

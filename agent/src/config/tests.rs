@@ -143,6 +143,32 @@ fn tls_files_and_credentials_must_fit_together() {
 }
 
 #[test]
+fn signatures_can_be_required_only_of_somebody() {
+    let config = resolved("require_signatures = true\ntrusted_keys_file = '/k'", &[], &[]).config;
+    assert_eq!(config.signatures, Signatures { keys_file: Some("/k".into()), required: true });
+    let keys = ("TRUSTED_KEYS_FILE", "/k");
+    for (text, required) in [("true", true), ("1", true), ("false", false), ("0", false), ("", false)] {
+        let config = resolved("", &[keys, ("REQUIRE_SIGNATURES", text)], &[]).config;
+        assert_eq!(config.signatures.required, required, "{text}");
+    }
+    let one =
+        |file: &str, env: &[(&str, &str)], expected: &str| assert_eq!(problems(file, env, &[]), [expected]);
+    one(
+        "",
+        &[("REQUIRE_SIGNATURES", "true")],
+        "REQUIRE_SIGNATURES (environment): needs trusted_keys_file as well: who may sign?",
+    );
+    one(
+        "",
+        &[keys, ("REQUIRE_SIGNATURES", "yes")],
+        "REQUIRE_SIGNATURES (environment): `yes` is not true, false, 1 or 0",
+    );
+    let quoted = "has the TOML type string; true or false, without quotes, is expected";
+    let place = "require_signatures (twinlet.toml, line 1)";
+    one("require_signatures = 'true'", &[], &format!("{place}: {quoted}"));
+}
+
+#[test]
 fn a_socket_path_too_long_to_bind_is_refused_also_when_derived() {
     let dir = format!("/{}", "d".repeat(100));
     let found = problems("", &[("CACHE_DIR", dir.as_str())], &[]);

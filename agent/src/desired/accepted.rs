@@ -5,14 +5,22 @@
 //! message its whole route list. All layers are kept as JSON, so that a device whose defaults change reads them anew;
 //! nothing here does I/O.
 
+mod floors;
+mod vouched;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::floors::Floors;
+use self::vouched::allows_downgrade;
 use super::local::{Ask, AskError, Bundle, Local, Origin};
 use super::problems::Object;
-use super::{Defaults, Desired, FunctionId, FunctionSpec, Problems, RouteId, RouteSpec};
+use super::{
+    ALLOW_DOWNGRADE, Defaults, Desired, FunctionId, FunctionSpec, Problems, RouteId, RouteSpec, Trust,
+};
 
 /// All layers, as they are stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +34,9 @@ pub struct Accepted {
     /// What was asked for on the device.
     #[serde(default)]
     local: Local,
+    /// The highest versions that came signed, of functions that are away as well.
+    #[serde(default)]
+    floors: Floors,
 }
 
 /// What a message that was understood asks for.
@@ -62,6 +73,9 @@ pub enum Refused {
         /// The patch's version.
         got: u64,
     },
+    /// Functions of an older version than one that was accepted; names each.
+    #[error("{0}")]
+    Downgrade(Problems),
 }
 
 impl Refused {
@@ -69,22 +83,24 @@ impl Refused {
     pub fn code(&self) -> u16 {
         match self {
             Self::Invalid(_) => 400,
-            Self::Stale { .. } | Self::Conflict(_) | Self::Gap { .. } => 409,
+            Self::Stale { .. } | Self::Conflict(_) | Self::Gap { .. } | Self::Downgrade(_) => 409,
         }
     }
 }
 
 impl Accepted {
-    /// What all layers mean together.
+    /// What all layers mean together. A function of the hub's whose signature does not hold (any more) is left out and
+    /// named: it must not keep the others from being carried out.
     pub fn desired(&self, defaults: &Defaults) -> Result<Desired, Problems> {
+        let unsigned = Defaults { trust: Trust::default(), ..defaults.clone() };
         let mut desired = match &self.twin {
-            Some(document) => Desired::parse(document, defaults)?,
+            Some(document) => Desired::parse(document, &unsigned)?,
             None => Desired::default(),
         };
         desired.origins = desired.functions.keys().map(|id| (id.clone(), Origin::Twin)).collect();
         let mut problems = Problems::default();
         for (id, value) in &self.functions {
-            if let Some((id, spec)) = read_deployment(value, defaults, &mut problems) {
+            if let Some((id, spec)) = read_deployment(value, &unsigned, &mut problems) {
                 desired.origins.insert(id.clone(), Origin::Deployment);
                 desired.functions.insert(id, spec);
             } else {
@@ -95,7 +111,9 @@ impl Accepted {
             desired.routes = read_routes(routes, &mut problems).unwrap_or_default();
             desired.routes_by_message = true;
         }
+        self.leave_out_untrusted(&mut desired, &defaults.trust);
         self.local.add_to(&mut desired, defaults);
+        desired.trust = defaults.trust.clone();
         desired.source = Arc::new(self.clone());
         problems.or(Some(desired))
     }
@@ -111,9 +129,12 @@ impl Accepted {
             let same = self.twin.as_ref() == Some(&document);
             return if same { Ok(Change::None) } else { Err(Refused::Conflict(got)) };
         }
-        let next = Self { twin: Some(document), local: self.local.clone(), ..Self::default() };
-        let desired = next.desired(defaults)?;
-        Ok(Change::Next(Box::new(next), Box::new(desired)))
+        if !allows_downgrade(&document) {
+            self.refuse_downgrade(&desired.functions, |id| format!("functions.{id}.version"))?;
+        }
+        let floors = self.floors.clone();
+        let next = Self { twin: Some(document), local: self.local.clone(), floors, ..Self::default() };
+        next.accept(defaults)
     }
 
     /// Takes a merge patch (RFC 7396) with the `$version` that it leads to. Like a whole document, the new version
@@ -139,7 +160,10 @@ impl Accepted {
     pub fn deployment(&self, message: Value, defaults: &Defaults) -> Result<Change, Refused> {
         let mut problems = Problems::default();
         let read = read_deployment(&message, defaults, &mut problems);
-        let (id, _) = problems.or(read)?;
+        let (id, spec) = problems.or(read)?;
+        if !allows_downgrade(&message) {
+            self.refuse_downgrade(&[(id.clone(), spec)].into(), |_| "version".to_owned())?;
+        }
         let mut next = self.clone();
         next.functions.insert(id.as_str().to_owned(), message);
         self.change_to(next, defaults)
@@ -203,8 +227,7 @@ impl Accepted {
         if next == *self {
             return Ok(Change::None);
         }
-        let desired = next.desired(defaults)?;
-        Ok(Change::Next(Box::new(next), Box::new(desired)))
+        next.accept(defaults)
     }
 
     fn version(&self) -> u64 {
@@ -219,15 +242,13 @@ pub(super) fn read_deployment(
 ) -> Option<(FunctionId, FunctionSpec)> {
     let mut fields = Object::of("", message, problems)?;
     let id = fields.parsed("function_id", problems);
-    let spec = FunctionSpec::read_fields(&mut fields, defaults, problems);
+    let spec = FunctionSpec::read_signed(id.as_ref(), &mut fields, defaults, problems);
+    fields.flag(ALLOW_DOWNGRADE, problems);
     fields.end(problems);
     Some((id?, spec?))
 }
 
-pub(super) fn read_routes(
-    message: &Value,
-    problems: &mut Problems,
-) -> Option<std::collections::BTreeMap<RouteId, RouteSpec>> {
+pub(super) fn read_routes(message: &Value, problems: &mut Problems) -> Option<BTreeMap<RouteId, RouteSpec>> {
     let mut root = Object::of("", message, problems)?;
     let list = root.required("routes", problems);
     root.end(problems);
@@ -235,7 +256,7 @@ pub(super) fn read_routes(
         problems.add("routes", "a list is wanted");
         return None;
     };
-    let mut routes = std::collections::BTreeMap::new();
+    let mut routes = BTreeMap::new();
     for (index, value) in list.iter().enumerate() {
         let path = format!("routes[{index}]");
         let Some(mut fields) = Object::of(&path, value, problems) else { continue };

@@ -8,7 +8,7 @@ use twinlet_host::http_client::Pattern;
 
 use super::artifact_url::wrong_url;
 use super::problems::{Object, Problems};
-use super::{FunctionId, Health, Sha256, Trial};
+use super::{FunctionId, Health, Sha256, Trial, Trust};
 
 /// What holds where a function does not say, and the most it may ask for; from the device's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Defaults {
     pub instances: Instances,
     /// The most linear memory a function may ask for, in pages of 64 KiB.
     pub max_memory_pages: u32,
+    /// Whose signatures the hub's functions need.
+    pub trust: Trust,
 }
 
 impl Default for Defaults {
@@ -27,7 +29,7 @@ impl Default for Defaults {
             idle_timeout: Duration::from_secs(300),
             isolation: Isolation::Reused,
         };
-        Self { instances, max_memory_pages: 1_024 }
+        Self { instances, max_memory_pages: 1_024, trust: Trust::default() }
     }
 }
 
@@ -150,6 +152,24 @@ impl FunctionSpec {
         let spec = Self::read_fields(&mut fields, defaults, problems);
         fields.end(problems);
         spec
+    }
+
+    /// Reads a function of the hub's, and says so where nobody trusted has signed it. `id` is none where it is wrong.
+    pub(super) fn read_signed(
+        id: Option<&FunctionId>,
+        fields: &mut Object<'_>,
+        defaults: &Defaults,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let given = fields.get("signature").is_some();
+        let signature = if given { fields.parsed("signature", problems) } else { None };
+        let spec = Self::read_fields(fields, defaults, problems)?;
+        // One that is not even a signature is told already.
+        if signature.is_some() == given {
+            let checked = defaults.trust.check(id?, spec.version, &spec.sha256, signature.as_ref());
+            checked.map_err(|why| problems.add(&fields.path("signature"), why)).ok()?;
+        }
+        Some(spec)
     }
 
     /// Reads the fields that a twin document and a deployment message share.

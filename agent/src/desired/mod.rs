@@ -13,6 +13,7 @@ mod problems;
 mod proving;
 mod rollout;
 mod route;
+mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,6 +34,10 @@ pub use problems::{Object, Problems};
 pub use proving::{Health, Trial};
 pub use rollout::{OnTrial, Refusals, Refused as RefusedFunction, Rollout, Standing, Stood, Unit};
 pub use route::{Host, PathPattern, RouteSpec, Segment};
+pub use signature::{PublicKey, PublicKeyError, Signature, SignatureError, Trust, Untrusted, signed_text};
+
+/// The key of a document or deployment message by which its functions may go back to an older version.
+const ALLOW_DOWNGRADE: &str = "allow_downgrade";
 
 /// Everything the node should be: functions, routes and settings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,8 +58,13 @@ pub struct Desired {
     pub modules: BTreeMap<String, Module>,
     /// Components of all that was asked for on the device, wanted now or not.
     pub kept: BTreeSet<Sha256>,
-    /// Functions that were asked for on the device and that its configuration no longer admits, with the reason.
+    /// Functions that stand on the disk and that the device's configuration does not admit, with the reason: asked for
+    /// on the device and too large for it now, or the hub's and signed by nobody who is trusted now.
     pub misfits: BTreeMap<FunctionId, String>,
+    /// The hub's functions that somebody trusted has signed.
+    pub signed: BTreeSet<FunctionId>,
+    /// Whose signatures counted when this was read.
+    pub trust: Trust,
     /// Which of the routes and middleware were asked for on the device.
     pub of_device: OfDevice,
     /// Whether the routes of the hub are those of a message of `edge/routes/{node_id}`, and not the twin document's.
@@ -85,6 +95,12 @@ pub struct Settings {
 }
 
 impl Desired {
+    /// Functions of the hub's that are left out, with the reason: nobody who is trusted has signed them.
+    pub fn untrusted(&self) -> impl Iterator<Item = (&FunctionId, &str)> {
+        let of_hub = |id: &FunctionId| self.origins.get(id).is_some_and(|origin| *origin != Origin::Api);
+        self.misfits.iter().filter(move |(id, _)| of_hub(id)).map(|(id, why)| (id, why.as_str()))
+    }
+
     /// Reads a whole twin document, or says everything that is wrong with it.
     pub fn parse(document: &Value, defaults: &Defaults) -> Result<Self, Problems> {
         let mut problems = Problems::default();
@@ -95,13 +111,23 @@ impl Desired {
     fn read(document: &Value, defaults: &Defaults, problems: &mut Problems) -> Option<Self> {
         let mut root = Object::of("", document, problems)?;
         let version = root.number("$version", 1..=u64::MAX, None, problems);
-        let functions = read_map(root.object("functions", problems), problems, |path, value, problems| {
-            FunctionSpec::read(path, value, defaults, problems)
-        });
-        let routes = read_map(root.object("routes", problems), problems, RouteSpec::read);
+        let functions =
+            read_map(root.object("functions", problems), problems, |id, path, value, problems| {
+                let mut fields = Object::of(path, value, problems)?;
+                let spec = FunctionSpec::read_signed(Some(id), &mut fields, defaults, problems);
+                fields.end(problems);
+                spec
+            });
+        let routes = root.object("routes", problems);
+        let routes =
+            read_map(routes, problems, |_, path, value, problems| RouteSpec::read(path, value, problems));
         let settings =
             root.object("settings", problems).map(|s| Settings::read(s, problems)).unwrap_or_default();
-        let middleware = read_map(root.object("middleware", problems), problems, MiddlewareSpec::read);
+        let middleware = root.object("middleware", problems);
+        let middleware = read_map(middleware, problems, |_, path, value, problems| {
+            MiddlewareSpec::read(path, value, problems)
+        });
+        root.flag(ALLOW_DOWNGRADE, problems);
         root.end(problems);
         Some(Self { version: version?, functions, routes, middleware, settings, ..Self::default() })
     }
@@ -123,7 +149,7 @@ impl Settings {
 fn read_map<K: Ord + std::str::FromStr<Err = IdError>, V>(
     object: Option<Object<'_>>,
     problems: &mut Problems,
-    mut read: impl FnMut(&str, &Value, &mut Problems) -> Option<V>,
+    mut read: impl FnMut(&K, &str, &Value, &mut Problems) -> Option<V>,
 ) -> BTreeMap<K, V> {
     let mut map = BTreeMap::new();
     let Some(object) = object else { return map };
@@ -131,7 +157,7 @@ fn read_map<K: Ord + std::str::FromStr<Err = IdError>, V>(
         let path = object.path(key);
         match key.parse() {
             Ok(id) => {
-                if let Some(value) = read(&path, value, problems) {
+                if let Some(value) = read(&id, &path, value, problems) {
                     map.insert(id, value);
                 }
             }

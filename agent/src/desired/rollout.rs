@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accepted::{read_deployment, read_routes};
-use super::problems::Problems;
+use super::problems::{Object, Problems};
 use super::{
     Defaults, Desired, FunctionId, FunctionSpec, MiddlewareId, MiddlewareSpec, Origin, RouteId, RouteSpec,
-    Sha256,
+    Sha256, Trust,
 };
 
 /// What takes the place of what served before in one step, or not at all.
@@ -196,11 +196,27 @@ impl Standing {
         for (id, Placed { origin, source }) in &self.functions {
             let spec = match origin {
                 Origin::Deployment => read_deployment(source, defaults, &mut problems).map(|(_, spec)| spec),
-                _ => FunctionSpec::read(id.as_str(), source, defaults, &mut problems),
+                Origin::Api => FunctionSpec::read(id.as_str(), source, defaults, &mut problems),
+                Origin::Twin => Object::of(id.as_str(), source, &mut problems).and_then(|mut fields| {
+                    FunctionSpec::read_signed(Some(id), &mut fields, defaults, &mut problems)
+                }),
             };
             stood.functions.extend(spec.map(|spec| (id.clone(), spec)));
         }
         (stood, problems)
+    }
+
+    /// The functions of the hub's that nobody who is trusted has signed.
+    pub fn untrusted(&self, trust: &Trust) -> Vec<FunctionId> {
+        let is_trusted = |id: &FunctionId, source: &Value| {
+            let version = source.get("version").and_then(Value::as_u64);
+            let sha256 = source.get("sha256").and_then(|sha256| sha256.as_str()?.parse().ok());
+            let signature = source.get("signature").and_then(|signature| signature.as_str()?.parse().ok());
+            let (Some(version), Some(sha256)) = (version, sha256) else { return false };
+            trust.check(id, version, &sha256, signature.as_ref()).is_ok()
+        };
+        let of_hub = self.functions.iter().filter(|(_, placed)| placed.origin != Origin::Api);
+        of_hub.filter(|(id, placed)| !is_trusted(id, &placed.source)).map(|(id, _)| id.clone()).collect()
     }
 }
 

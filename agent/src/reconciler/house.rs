@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::Reconciler;
 use super::state::{State, wait_after};
-use crate::desired::Desired;
+use crate::desired::{Desired, FunctionId};
 
 impl Reconciler {
     pub(super) fn keep_house(
@@ -45,8 +45,10 @@ impl Reconciler {
         }
         state.short.retain(|id, _| state.functions.contains_key(id));
         if !state.is_hub_unknown(wanted) && state.sweep.take_if(|at| *at <= now).is_some() {
-            self.preparer
-                .forget_all_but(|id| wanted.functions.contains_key(id) || state.functions.contains_key(id));
+            // What this device does not admit now may be admitted again.
+            let wants =
+                |id: &FunctionId| wanted.functions.contains_key(id) || wanted.misfits.contains_key(id);
+            self.preparer.forget_all_but(|id| wants(id) || state.functions.contains_key(id));
         }
         let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
         keep.extend(wanted.kept.iter().copied());

@@ -44,7 +44,7 @@ const SWEEP_AFTER: Duration = Duration::from_secs(30);
 pub struct Reconciler {
     /// Prepares functions.
     pub preparer: Preparer,
-    /// What functions get that do not say; what served before is read with it after a restart.
+    /// What functions get that do not say; what served before is read with it, and with the trust of what is wanted.
     pub defaults: Defaults,
     /// The version of this agent.
     pub version: &'static str,
@@ -113,6 +113,7 @@ impl Reconciler {
         self.accept_what_serves(wanted, state);
         state.note_origins(wanted);
         self.tell_refusals(wanted, state);
+        self.drop_what_is_not_admitted(wanted, state);
         let plan = self.plan(wanted, state);
         self.tell_plan(&plan, wanted, state);
         for (unit, ids) in &plan.units {
@@ -188,6 +189,24 @@ impl Reconciler {
                 item.failed = Some(Failure { spec: spec.clone(), why, tries: 1, again: None });
             }
         }
+    }
+
+    /// What the device does not admit any more waits for nothing that takes its place.
+    fn drop_what_is_not_admitted(&self, wanted: &Desired, state: &mut State) {
+        let mut gone = state.rollout.standing.untrusted(&wanted.trust);
+        gone.extend(wanted.misfits.keys().cloned());
+        for id in gone {
+            if state.serving(&id).is_some() {
+                log::error!("function {id}: this device's configuration does not admit it any more");
+                // It may be admitted again, and finds then what it has kept.
+                self.take_away(&id, false, state);
+            }
+        }
+    }
+
+    /// What is wanted and served is read as this device is configured now.
+    fn defaults(&self, wanted: &Desired) -> Defaults {
+        Defaults { trust: wanted.trust.clone(), ..self.defaults.clone() }
     }
 
     /// What is on the device is ready: the doors may say so, and this start counts as one that got through.

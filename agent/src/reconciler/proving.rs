@@ -99,7 +99,7 @@ impl Reconciler {
             }
             return self.end_trial(trial, state);
         }
-        let (stood, _) = standing.read(&self.defaults);
+        let (stood, _) = standing.read(&self.defaults(wanted));
         let staged = match self.stage_back(&stood, state, newer) {
             Ok(staged) => staged,
             Err(PrepareError::Superseded) => return,

@@ -28,7 +28,7 @@ impl Reconciler {
             // This version may run what the other one could not.
             rollout.refused = Refusals::default();
         }
-        let (stood, problems) = rollout.standing.read(&self.defaults);
+        let (stood, problems) = rollout.standing.read(&self.defaults(wanted));
         let problems = problems.to_string();
         if !problems.is_empty() {
             log::error!("what served before no longer fits this configuration: {problems}");

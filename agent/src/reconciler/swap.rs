@@ -112,12 +112,12 @@ impl Reconciler {
             log::debug!("function {id}: stays until what it guards is replaced");
             return;
         }
-        self.take_away(id, state);
+        self.take_away(id, !wanted.misfits.contains_key(id), state);
         log::info!("function {id}: stopped, no longer wanted");
     }
 
-    /// Takes a function out of what the doors serve from, and ends it, with all that it kept.
-    fn take_away(&self, id: &FunctionId, state: &mut State) {
+    /// Takes a function out of what the doors serve from, and ends it; where it goes for good, with all that it kept.
+    pub(super) fn take_away(&self, id: &FunctionId, for_good: bool, state: &mut State) {
         if let Some(Item { serving: Some(function), .. }) = state.functions.remove(id) {
             function.retire();
             let kept = self.serving.load();
@@ -131,8 +131,8 @@ impl Reconciler {
                 applied: state.applied,
             }));
         }
-        self.preparer.actors.retire(id, true);
-        if let Err(error) = self.preparer.keyvalue.forget(id) {
+        self.preparer.actors.retire(id, for_good);
+        if for_good && let Err(error) = self.preparer.keyvalue.forget(id) {
             log::warn!("function {id}: forgetting its values: {error}");
         }
         state.sweep = Some(Instant::now() + SWEEP_AFTER);

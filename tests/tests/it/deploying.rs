@@ -145,7 +145,7 @@ fn going_back_to_the_version_that_serves_ends_the_failure_of_the_other() {
     site.apply(1, |d| d.serving(good.clone()));
     site.hub.publish_desired(Desired::version(2).serving(bad));
     site.hub.phase("fn", 2, "backoff");
-    site.apply(3, |d| d.serving(good));
+    site.apply(3, |d| d.serving(good).set("allow_downgrade", true));
     let function = &site.hub.phase("fn", 1, "running")["functions"]["fn"];
     assert_eq!(function["lastError"], serde_json::Value::Null, "{function}");
     assert_eq!(site.agent.get("/fn").text(), "good");

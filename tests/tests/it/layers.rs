@@ -97,7 +97,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // At home in host-functions alone, as is what guests send by ureq.
     ("wasmtime_wasi_http", &[]),
     ("ureq", &["fetch", "cli/client"]),
-    ("base64", &["http", "fetch/oci"]),
+    ("base64", &["http", "fetch/oci", "desired/signature", "cli/signing"]),
     ("rusty_s3", &["fetch/s3"]),
     ("tar", &["http/api/serverledge"]),
     ("prometheus", &["metrics"]),

@@ -48,6 +48,7 @@ mod samples;
 mod serverledge;
 mod sgl;
 mod signals;
+mod signatures;
 mod slow_outbound;
 mod standards;
 mod systemd;

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::Given;
 use super::finding::Finding;
+use crate::agent::trust;
+use crate::config::Config;
 use crate::fetch::Fetcher;
 #[cfg(feature = "public-door")]
 use crate::http::public::{Rules, Tls};
@@ -30,6 +32,7 @@ pub(super) fn check(given: &Given) -> Vec<Finding> {
         found.push(Finding::of("artifact_ca_file", read));
     }
     found.extend(of_public_door(given));
+    found.extend(trusted_keys(config));
     found.extend(config.api.wasm_roots.iter().map(|root| wasm_root(root)));
     found
 }
@@ -67,6 +70,25 @@ fn open_to_others(name: &'static str, path: &Path) -> Option<Finding> {
     let mode = fs::metadata(path).ok()?.mode() & 0o777;
     let text = format!("{} can be read by everyone (mode {mode:o})", path.display());
     (mode & 0o004 != 0).then(|| Finding::warning(name, text))
+}
+
+/// Who may sign the hub's functions, and whether they must.
+fn trusted_keys(config: &Config) -> Option<Finding> {
+    const NAME: &str = "trusted_keys_file";
+    config.signatures.keys_file.as_ref()?;
+    Some(match trust(config) {
+        Err(error) => Finding::wrong(NAME, error.to_string()),
+        Ok(trust) => {
+            let keys = format!("keys that may sign: {}", trust.keys.len());
+            match trust.required {
+                true => Finding::ok(NAME, format!("{keys}; what the hub asks for must be signed")),
+                false => Finding::warning(
+                    NAME,
+                    format!("{keys}; without REQUIRE_SIGNATURES=true what is not signed runs as well"),
+                ),
+            }
+        }
+    })
 }
 
 fn wasm_root(root: &Path) -> Finding {

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::Given;
 use super::finding::Finding;
-use crate::agent::defaults;
+use crate::agent::{defaults, trust};
 use crate::cli::scratch::Scratch;
-use crate::desired::Desired;
+use crate::desired::{Defaults, Desired};
 use crate::state_dir;
 use crate::store::Store;
 
@@ -88,7 +88,9 @@ fn read(given: &Given, copy: &Path) -> Vec<Finding> {
             )];
         }
     };
-    match accepted.desired(&defaults(&given.config)) {
+    // That its file is wrong is told by the check of the files.
+    let trust = trust(&given.config).unwrap_or_default();
+    match accepted.desired(&Defaults { trust, ..defaults(&given.config) }) {
         Ok(desired) => told(given, &desired),
         Err(problems) => {
             let why = "this configuration refuses what is stored, and would serve nothing of it";

@@ -76,7 +76,7 @@ fn wanted(facts: &Facts) -> Step {
         return step(
             "wanted",
             State::Bad,
-            format!("asked for on this device, but no longer admitted: {why}"),
+            format!("it stands, but this device's configuration does not admit it: {why}"),
         );
     }
     let Some(spec) = facts.desired.functions.get(&facts.id) else {
@@ -91,7 +91,11 @@ fn wanted(facts: &Facts) -> Step {
         Some(Origin::Deployment) => "a deployment message of the hub".to_owned(),
         Some(Origin::Api) | None => "the management API of this device".to_owned(),
     };
-    step("wanted", State::Ok, format!("version {} by {by}", spec.version))
+    let signed = match facts.desired.signed.contains(&facts.id) {
+        true => ", signed by a trusted key",
+        false => "",
+    };
+    step("wanted", State::Ok, format!("version {} by {by}{signed}", spec.version))
 }
 
 fn artifact(facts: &Facts) -> Step {
