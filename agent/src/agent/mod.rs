@@ -135,6 +135,9 @@ impl Agent {
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
         let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
+        if let Err(error) = store.forget_seals() {
+            log::debug!("forgetting the seals of an earlier version: {error}");
+        }
         let reconciler = Reconciler {
             preparer: Preparer {
                 fetcher: Arc::new(Fetcher::new(config.fetch.clone())),

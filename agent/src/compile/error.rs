@@ -11,7 +11,8 @@ use super::memory::{Bound, Of};
 use super::wait::Ended;
 
 /// How the Rust runtime, the system and wasmtime say that there is no more memory.
-const OUT_OF_MEMORY: &[&str] = &["memory allocation of", "os error 12", "Cannot allocate memory", "out of memory"];
+const OUT_OF_MEMORY: &[&str] =
+    &["memory allocation of", "os error 12", "Cannot allocate memory", "out of memory"];
 
 /// Why a component was not compiled.
 #[derive(Debug, thiserror::Error)]

@@ -44,8 +44,7 @@ pub(super) fn enter() -> io::Result<u32> {
     let size = size_of::<Ruleset>();
     let none: libc::c_uint = 0;
     // SAFETY: the structure lives through the call, which reads so many bytes of it.
-    let made =
-        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size, none) };
+    let made = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, &raw const ruleset, size, none) };
     let made = i32::try_from(made).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
     // SAFETY: the kernel has just made this descriptor, for nobody else.
     let made = unsafe { OwnedFd::from_raw_fd(made) };

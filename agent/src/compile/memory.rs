@@ -42,9 +42,10 @@ impl Bound {
         let moment = available.map(|free| Self { bytes: (free / 4 * 3).max(LEAST), of: Of::Moment });
         // Of equal bounds the first: what will not change is said before what may.
         let setting = Self { bytes: setting, of: Of::Setting };
-        [device, moment].into_iter().flatten().fold(setting, |least, bound| {
-            if bound.bytes < least.bytes { bound } else { least }
-        })
+        [device, moment]
+            .into_iter()
+            .flatten()
+            .fold(setting, |least, bound| if bound.bytes < least.bytes { bound } else { least })
     }
 }
 

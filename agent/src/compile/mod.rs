@@ -120,8 +120,7 @@ impl Compiler {
     fn limits(&self, input: &File) -> io::Result<Given> {
         let memory = Bound::now(self.memory_bytes);
         let output_bytes = input.metadata()?.len().saturating_mul(OUTPUT_GROWTH).saturating_add(OUTPUT_BYTES);
-        let limits =
-            Limits { memory_bytes: memory.bytes, seconds: self.timeout.as_secs(), output_bytes };
+        let limits = Limits { memory_bytes: memory.bytes, seconds: self.timeout.as_secs(), output_bytes };
         Ok(Given { limits, memory, patience: self.timeout.saturating_mul(PATIENCE) })
     }
 }

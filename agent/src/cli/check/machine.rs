@@ -77,10 +77,11 @@ fn compile(given: &Given) -> Result<(String, Jail), String> {
     // A little less than the check has, so that the child ends with it.
     let patience = DEADLINE.mul_f32(0.9);
     let memory = given.config.guests.compile_memory_bytes >> 20;
-    let jail = compiler.compile(&wasm, &out, &|| began.elapsed() > patience).map_err(|error| match error {
-        CompileError::Superseded => format!("a tiny component took more than {} s", patience.as_secs()),
-        error => format!("a tiny component, within compile_memory_mb {memory}: {error}"),
-    })?;
+    let jail =
+        compiler.compile(&wasm, &out, &|| began.elapsed() > patience).map_err(|error| match error {
+            CompileError::Superseded => format!("a tiny component took more than {} s", patience.as_secs()),
+            error => format!("a tiny component, within compile_memory_mb {memory}: {error}"),
+        })?;
     let took = began.elapsed().as_millis();
     let runtime = Runtime::new(given.config.guests.max_memory_pages).map_err(|error| error.to_string())?;
     // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
