@@ -80,7 +80,8 @@ pub(super) fn enter() -> io::Result<()> {
 
 /// The list as a program. `own` is this process, the one that may be sent signals: to abort is to send one.
 fn filter(machine: u32, own: u32) -> Vec<sock_filter> {
-    let mut program = vec![load(MACHINE_CALLED), equals(machine, 1), answer(REFUSED), load(NUMBER)];
+    let of_machine = jump(libc::BPF_JEQ, machine, 1, 0);
+    let mut program = vec![load(MACHINE_CALLED), of_machine, answer(REFUSED), load(NUMBER)];
     for call in ALLOWED {
         program.extend([unless(*call, 1), answer(libc::SECCOMP_RET_ALLOW)]);
     }
@@ -96,9 +97,10 @@ fn filter(machine: u32, own: u32) -> Vec<sock_filter> {
     program.extend([
         unless(libc::SYS_tgkill, 3),
         load(FIRST_ARGUMENT),
-        equals(own, 1),
-        answer(REFUSED),
+        jump(libc::BPF_JEQ, own, 0, 1),
         answer(libc::SECCOMP_RET_ALLOW),
+        // The end of the list: whatever is not on it comes here.
+        answer(REFUSED),
     ]);
     program
 }
@@ -111,11 +113,6 @@ fn load(offset: u32) -> sock_filter {
 /// Ends with what is to become of the call.
 fn answer(action: c_uint) -> sock_filter {
     instruction(libc::BPF_RET | libc::BPF_K, action, 0, 0)
-}
-
-/// Skips so many instructions where the word is `value`.
-fn equals(value: u32, skip: u8) -> sock_filter {
-    jump(libc::BPF_JEQ, value, skip, 0)
 }
 
 /// Skips so many instructions unless the word is the number of `call`.
@@ -131,4 +128,70 @@ fn jump(test: u32, value: u32, if_so: u8, if_not: u8) -> sock_filter {
 fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
     // All codes have less than 16 bits.
     sock_filter { code: u16::try_from(code).unwrap_or_default(), jt, jf, k }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: u32 = 7;
+    const OWN: u32 = 4711;
+
+    /// What the filter says of a call, by the few instructions that it is made of.
+    fn verdict(machine: u32, call: u32, first: u32, third: u32) -> u32 {
+        let program = filter(HERE, OWN);
+        let (mut at, mut word) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let so = match u32::from(code) {
+                0x20 => {
+                    word = match k {
+                        NUMBER => call,
+                        MACHINE_CALLED => machine,
+                        FIRST_ARGUMENT => first,
+                        THIRD_ARGUMENT => third,
+                        other => panic!("it reads at {other}"),
+                    };
+                    continue;
+                }
+                0x15 => word == k,
+                0x45 => word & k != 0,
+                0x06 => return k,
+                other => panic!("instruction {other:#x}"),
+            };
+            at += usize::from(if so { jt } else { jf });
+        }
+    }
+
+    fn number(call: c_long) -> u32 {
+        call.try_into().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_on_the_list_is_refused_and_what_is_is_not() {
+        let conditional =
+            |call: u32| call == number(libc::SYS_tgkill) || MAPPING.iter().any(|m| number(*m) == call);
+        // Far more numbers than any machine has calls, and the range of another way to call.
+        for call in (0..2_000).chain(0x4000_0000..0x4000_0400).chain([u32::MAX]).filter(|c| !conditional(*c))
+        {
+            let listed = ALLOWED.iter().any(|allowed| number(*allowed) == call);
+            let wanted = if listed { libc::SECCOMP_RET_ALLOW } else { REFUSED };
+            assert_eq!(verdict(HERE, call, OWN, 0), wanted, "call {call}");
+            assert_eq!(verdict(HERE + 1, call, OWN, 0), REFUSED, "call {call} of another machine");
+        }
+    }
+
+    #[test]
+    fn memory_does_not_become_executable_and_only_itself_gets_signals() {
+        for call in MAPPING {
+            let writable = (libc::PROT_READ | libc::PROT_WRITE).unsigned_abs();
+            let executable = (libc::PROT_READ | libc::PROT_EXEC).unsigned_abs();
+            assert_eq!(verdict(HERE, number(*call), 0, writable), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(verdict(HERE, number(*call), 0, executable), REFUSED);
+        }
+        let signal = number(libc::SYS_tgkill);
+        assert_eq!(verdict(HERE, signal, OWN, 0), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(verdict(HERE, signal, OWN + 1, 0), REFUSED);
+    }
 }

@@ -37,20 +37,20 @@ fn main() {
         let rest = &arguments[3..];
         panic!("{}", Command::new(argument).args(rest).exec());
     }
-    // To be written to in the jail, where nothing can be opened.
+    // In the jail nothing can be opened, and nobody is told whose child it is.
+    let parent = libc::pid_t::try_from(parent_id()).unwrap();
     let mut output = tempfile::tempfile().unwrap();
     if kernel != "free" {
         let limits = Limits { memory_bytes: MEMORY_BYTES, seconds: 1, output_bytes: OUTPUT_BYTES };
         println!("{}", jail::enter(&limits, parent_id()).unwrap());
     }
-    match try_to(attempt, argument, &mut output) {
+    match try_to(attempt, argument, parent, &mut output) {
         Ok(()) => println!("done"),
         Err(error) => println!("refused: {error}"),
     }
 }
 
-fn try_to(attempt: &str, argument: &str, output: &mut File) -> io::Result<()> {
-    let parent = libc::pid_t::try_from(parent_id()).unwrap();
+fn try_to(attempt: &str, argument: &str, parent: libc::pid_t, output: &mut File) -> io::Result<()> {
     match attempt {
         "read a file" => fs::read(argument).map(drop),
         "make a file" => File::create_new(argument).map(drop),
