@@ -219,9 +219,8 @@ impl Preparer {
         let written = partial.temporary();
         self.compiler.compile(&wasm, written, progress.superseded).map_err(refused)?;
         // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
-        let component = unsafe { self.runtime.map(written) }.map_err(|error| {
-            failed(Phase::Compiling, format!("the compiler wrote something else: {error}"), false)
-        })?;
+        let component =
+            unsafe { self.runtime.map(written) }.map_err(|error| failed(Phase::Compiling, error, false))?;
         if let Some(settings) = self.runtime.settings() {
             let file = File::options().read(true).write(true).open(written);
             file.and_then(|mut file| self.sealer.seal(sha256, &settings, &mut file)).map_err(disk)?;

@@ -3,7 +3,7 @@
 //!
 //! `jailed KERNEL ATTEMPT [ARGUMENT]`. `KERNEL` says which of its calls the kernel is to be without: `whole`,
 //! `no-seccomp`, `no-landlock`, `neither`; or `free` to stay outside of the jail. It says `done` or what the system said.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a part of tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a part of tests")]
 
 use std::fs::{self, File};
 use std::hint::black_box;

@@ -126,7 +126,7 @@ pub fn data_and_names(segments: usize) -> Vec<u8> {
     number(&mut data, segments);
     for n in 0..segments {
         data.extend([0, 0x41]);
-        signed(&mut data, (n * 40_000) as u32 as i32);
+        signed(&mut data, u32::try_from(n * 40_000).unwrap().cast_signed());
         data.extend([END, 1, b'x']);
     }
     let mut names = vec![4, b'n', b'a', b'm', b'e', 0];
