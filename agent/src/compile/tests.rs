@@ -90,7 +90,7 @@ fn what_it_writes_is_not_taken_for_machine_code_unless_it_is() {
 #[test]
 fn it_gets_its_two_files_and_no_environment() {
     // `x` can not be written to what is open for reading alone.
-    let bench = Bench::with("cat; env; echo x >&0; echo jail:0:0 >&2");
+    let bench = Bench::with("echo jail:0:0 >&2; cat; env; echo x >&0; exit 0");
     bench.compile(&|| false).unwrap();
     let said = fs::read_to_string(bench.path("out")).unwrap();
     assert_eq!(said, "inPWD=/\n");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use twinlet_tests::guests::bombs;
 use twinlet_tests::wait::EndOf;
-use twinlet_tests::{DEADLINE, Desired, Site};
+use twinlet_tests::{DEADLINE, Desired, Site, eventually};
 
 use crate::agent;
 use crate::neighbour;
@@ -35,8 +35,7 @@ struct Seen {
 
 /// Looks at an agent's compiling child, if there is one now.
 fn look_at_child_of(agent: u32, seen: &mut Seen) {
-    let children = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    for child in children.filter(|path| is_child(path, agent)) {
+    for child in children_of(agent) {
         // It may end at any moment.
         let Ok(status) = std::fs::read_to_string(child.join("status")) else { continue };
         let of = |key: &str| {
@@ -45,13 +44,22 @@ fn look_at_child_of(agent: u32, seen: &mut Seen) {
         };
         seen.most_kib = seen.most_kib.max(of("VmHWM:").unwrap_or(0));
         seen.threads = seen.threads.max(of("Threads:").unwrap_or(0));
-        // Nobody but root sees these, of a process that is not to be looked into.
-        if let Ok(files) = std::fs::read_dir(child.join("fd")) {
+        // Once its filter stands it is in the jail; before, it is still being loaded. Nobody but root sees the files of a
+        // process that is not to be looked into.
+        if of("Seccomp:") == Some(2)
+            && let Ok(files) = std::fs::read_dir(child.join("fd"))
+        {
             seen.files = seen.files.max(files.count());
         }
         let score = std::fs::read_to_string(child.join("oom_score_adj"));
         seen.oom_score_adj = seen.oom_score_adj.max(score.map_or(0, |s| s.trim().parse().unwrap_or(0)));
     }
+}
+
+/// The processes of an agent, of which it starts none but compilers.
+fn children_of(agent: u32) -> Vec<PathBuf> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes.filter(|path| is_child(path, agent)).collect()
 }
 
 fn is_child(process: &std::path::Path, parent: u32) -> bool {
@@ -118,6 +126,24 @@ fn no_traces(site: &Site) -> bool {
         names.iter().filter(|name| name.extension().is_some_and(|e| e == extension)).count()
     };
     with("part") == 0 && with("cwasm") <= 2
+}
+
+#[test]
+fn a_compiler_ends_with_its_agent() {
+    let mut site = Site::start(agent());
+    let bomb = site.function("bomb", bombs::empty_functions(900_000));
+    site.hub.publish_desired(Desired::version(1).function(bomb));
+    let child = eventually("a child in its jail", || {
+        children_of(site.agent.pid()).into_iter().find(|child| {
+            std::fs::read_to_string(child.join("oom_score_adj")).is_ok_and(|score| score.trim() == "1000")
+        })
+    });
+    site.agent.kill9();
+    eventually("the end of the child", || {
+        let status = std::fs::read_to_string(child.join("status")).unwrap_or_default();
+        // Nobody may have asked yet how it ended.
+        (status.is_empty() || status.contains("State:\tZ")).then_some(())
+    });
 }
 
 #[test]
