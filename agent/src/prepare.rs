@@ -1,6 +1,7 @@
 //! Makes one function ready to serve: fetched, verified, compiled, linked and started once. Knows nothing of routes or
 //! of what served before; a failure here touches neither.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +23,7 @@ use crate::keyvalue::KeyValues;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pool::{CallError, Function};
-use crate::seal::Sealer;
+use crate::seal::{Sealer, Verdict};
 use crate::status::Phase;
 use crate::store::Store;
 use crate::workers::Workers;
@@ -38,7 +39,7 @@ pub struct Preparer {
     pub compiler: Compiler,
     /// Seals what was compiled.
     pub sealer: Sealer,
-    /// Keeps the seals.
+    /// Is told when a start got through.
     pub store: Arc<Store>,
     /// Links and instantiates.
     pub runtime: Arc<Runtime>,
@@ -164,51 +165,59 @@ impl Preparer {
         self.fetch(spec, progress)
     }
 
-    /// The compiled form, if this device made it and nothing has touched it since.
+    /// The compiled form, if this device made it with these settings and nothing has touched it since.
     fn sealed(&self, sha256: &Sha256) -> Option<Component> {
         let compiled = self.artifacts.compiled(sha256);
-        let seal = self.store.seal(sha256)?;
-        match self.sealer.holds(sha256, &compiled, &seal) {
-            Ok(true) => {}
-            Ok(false) => {
+        let settings = self.runtime.settings();
+        let checked = File::open(&compiled)
+            .and_then(|mut file| self.sealer.check(sha256, settings.as_ref(), &mut file));
+        let component = match checked {
+            // SAFETY: the seal holds, so this device's compiler wrote the file, and it is unchanged. Between the look
+            // and the mapping only this user could change it, to whom alone the directory is open and who could as well
+            // change this process; the agent itself never writes to a file that stands under its name.
+            Ok(Verdict::Holds) => unsafe { self.runtime.map(&compiled) },
+            Ok(Verdict::OtherSettings) => {
+                log::info!(
+                    "artifact {sha256}: compiled by another version or with other settings; compiling it again"
+                );
+                return None;
+            }
+            Ok(Verdict::Broken) => {
                 log::warn!("artifact {sha256}: its compiled form has changed; compiling it again");
                 return None;
             }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 log::info!(
                     "artifact {sha256}: its compiled form can not be read ({error}); compiling it again"
                 );
                 return None;
             }
-        }
-        // SAFETY: the seal holds, so this device's compiler wrote the file, and it is unchanged. The directory is
-        // open to this user alone.
-        match unsafe { self.runtime.map(&compiled) } {
-            Ok(component) => Some(component),
-            Err(error) => {
-                log::info!("artifact {sha256}: {error}; compiling it again");
-                None
-            }
-        }
+        };
+        component.inspect_err(|error| log::info!("artifact {sha256}: {error}; compiling it again")).ok()
     }
 
+    /// Compiles an artifact, and keeps the compiled form once the engine has taken it.
     fn compile(&self, sha256: &Sha256, progress: &Progress<'_>) -> Result<Component, PrepareError> {
         let wasm = self.artifacts.wasm(sha256);
-        let compiled = self.artifacts.compiled(sha256);
         let refused = |error: CompileError| match error {
             CompileError::Superseded => PrepareError::Superseded,
-            CompileError::Timeout(_) | CompileError::Io(_) => failed(Phase::Compiling, error, Always),
-            _ => failed(Phase::Compiling, error, Never),
+            error => failed(Phase::Compiling, &error, if error.can_pass() { Always } else { Never }),
         };
         looks_like_component(&wasm).map_err(refused)?;
-        let disk = |why: String| failed(Phase::Compiling, why, Always);
-        let partial = self.artifacts.begin(compiled.clone()).map_err(|e| disk(e.to_string()))?;
-        self.compiler.compile(&wasm, partial.temporary(), progress.superseded).map_err(refused)?;
-        partial.finish().map_err(|e| disk(e.to_string()))?;
-        let seal = self.sealer.seal(sha256, &compiled).map_err(|e| disk(e.to_string()))?;
-        self.store.keep_seal(sha256, &seal).map_err(|e| disk(e.to_string()))?;
+        let disk = |error: io::Error| failed(Phase::Compiling, error, Always);
+        let partial = self.artifacts.begin(self.artifacts.compiled(sha256)).map_err(disk)?;
+        let written = partial.temporary();
+        self.compiler.compile(&wasm, written, progress.superseded).map_err(refused)?;
         // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
-        unsafe { self.runtime.map(&compiled) }.map_err(|error| failed(Phase::Compiling, error, Never))
+        let component =
+            unsafe { self.runtime.map(written) }.map_err(|error| failed(Phase::Compiling, error, Never))?;
+        if let Some(settings) = self.runtime.settings() {
+            let file = File::options().read(true).write(true).open(written);
+            file.and_then(|mut file| self.sealer.seal(sha256, &settings, &mut file)).map_err(disk)?;
+        }
+        partial.finish().map_err(disk)?;
+        Ok(component)
     }
 
     fn start(

@@ -93,7 +93,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l idle-timeout-sec
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l max-workers -d 'Threads that run functions; as many as there are cores run, the others wait in host calls' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l max-memory-pages -d 'Pages of 64 KiB; the most memory that one function may ask for' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l compile-timeout-secs -d 'Seconds of processor time that compiling one artifact may take' -r
-complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take, at most half of the memory there is' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l config -d 'TOML file to read settings from' -r -F
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l node-id -d 'Name of this node in its MQTT topics; without one, a UUID made once and kept in CACHE_DIR' -r
@@ -144,7 +144,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l idle-timeout-s
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l max-workers -d 'Threads that run functions; as many as there are cores run, the others wait in host calls' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l max-memory-pages -d 'Pages of 64 KiB; the most memory that one function may ask for' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l compile-timeout-secs -d 'Seconds of processor time that compiling one artifact may take' -r
-complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take, at most half of the memory there is' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l no-network -d 'Leave out what needs the network: the broker'
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -312,7 +312,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l max-workers -d 'Threads that run functions; as many as there are cores run, the others wait in host calls' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l max-memory-pages -d 'Pages of 64 KiB; the most memory that one function may ask for' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l compile-timeout-secs -d 'Seconds of processor time that compiling one artifact may take' -r
-complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l compile-memory-mb -d 'MB (2^20 bytes) of address space that compiling one artifact may take, at most half of the memory there is' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c twinlet -n "__fish_twinlet_using_subcommand api-key" -l route -d 'Let it open these paths, such as \'/api/*\'; may stand more than once' -r

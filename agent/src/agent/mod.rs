@@ -142,6 +142,9 @@ impl Agent {
         let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
         let fetcher = Arc::new(Fetcher::new(config.fetch.clone()));
         fetcher.tidy(artifacts.dir());
+        if let Err(error) = store.forget_seals() {
+            log::debug!("forgetting the seals of an earlier version: {error}");
+        }
         let reconciler = Reconciler {
             preparer: Preparer {
                 fetcher,

@@ -127,7 +127,7 @@ pub const KEYS: &[Key] = &[
     some(Functions, "compile_timeout_secs", "60", secs(1, HOUR),
         "Seconds of processor time that compiling one artifact may take"),
     some(Functions, "compile_memory_mb", "1024", megabytes(64, 65_536),
-        "MB (2^20 bytes) of address space that compiling one artifact may take"),
+        "MB (2^20 bytes) of address space that compiling one artifact may take, at most half of the memory there is"),
 ];
 
 /// The key of this name.

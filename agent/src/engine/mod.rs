@@ -5,6 +5,8 @@
 
 mod describe;
 mod exports;
+#[cfg(feature = "compiler")]
+mod settings;
 mod ticker;
 
 use std::path::Path;
@@ -122,6 +124,15 @@ impl Runtime {
         let linker = twinlet_host::link(&engine).map_err(|e| EngineError::Setup(format!("{e:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|e| EngineError::Setup(e.to_string()))?;
         Ok(Self { engine, linker, ticker, pool })
+    }
+
+    /// A digest of the settings that it compiles with, wasmtime's version and the target among them. A build that can
+    /// not compile knows none.
+    pub fn settings(&self) -> Option<[u8; 32]> {
+        #[cfg(feature = "compiler")]
+        return settings::digest(&self.engine);
+        #[cfg(not(feature = "compiler"))]
+        None
     }
 
     /// Where instances get their memory.

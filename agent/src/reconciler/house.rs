@@ -60,9 +60,6 @@ impl Reconciler {
         let swept = artifacts.evict(self.cache_bytes, &keep).and_then(|removed| {
             for sha256 in &removed {
                 log::info!("artifact {sha256}: removed to make room");
-                if let Err(error) = self.preparer.store.forget_seal(sha256) {
-                    log::warn!("artifact {sha256}: forgetting its seal: {error}");
-                }
             }
             artifacts.bytes()
         });

@@ -1,6 +1,5 @@
-//! What must survive a power cut, in sled under `<state>/db`: the accepted desired state, the seals of compiled
-//! artifacts, and the tables of those who keep small records. Knows how to write durably and how to open what a crash
-//! left, but not what any of it means.
+//! What must survive a power cut, in sled under `<state>/db`: the accepted desired state, and the tables of those who
+//! keep small records. Knows how to write durably and how to open what a crash left, but not what any of it means.
 //!
 //! | file | what it is |
 //! | --- | --- |
@@ -168,19 +167,18 @@ impl Store {
         self.write(ROLLOUT, &bytes)
     }
 
-    /// The seal of a compiled artifact, if it is known and undamaged.
-    pub fn seal(&self, artifact: &crate::desired::Sha256) -> Option<Vec<u8>> {
-        self.read(&seal_name(artifact)).ok().flatten()
-    }
-
-    /// Keeps the seal of a compiled artifact.
-    pub fn keep_seal(&self, artifact: &crate::desired::Sha256, seal: &[u8]) -> Result<(), StoreError> {
-        self.write(&seal_name(artifact), seal)
-    }
-
-    /// Forgets the seal of an artifact that is gone.
-    pub fn forget_seal(&self, artifact: &crate::desired::Sha256) -> Result<(), StoreError> {
-        self.remove(&seal_name(artifact))
+    /// Removes the seals of compiled artifacts, which earlier versions kept here. They are now in the artifacts' files.
+    pub fn forget_seals(&self) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        let mut seals = self.db.scan_prefix("seal/").keys().peekable();
+        if seals.peek().is_none() {
+            return Ok(());
+        }
+        self.space.check(RESERVE_OF_ALL)?;
+        for key in seals {
+            batch.remove(key?);
+        }
+        Ok(self.db.apply_batch(batch)?)
     }
 
     /// Bytes that may still be written to the disk of the database.
@@ -192,8 +190,4 @@ impl Store {
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Relaxed)
     }
-}
-
-fn seal_name(artifact: &crate::desired::Sha256) -> String {
-    format!("seal/{artifact}")
 }

@@ -1,9 +1,9 @@
-//! Records by name, of any length and each on its own: the accepted desired state, seals. Cut into chunks under
+//! Records by name, of any length and each on its own: the accepted desired state. Cut into chunks under
 //! `name#index`, the first of which begins with a format version and a SHA-256 of the contents.
 
 use sha2::{Digest, Sha256};
 
-use super::{CHUNK_BYTES, RESERVE_OF_ALL, RESERVE_OF_RECORDS, Store, StoreError};
+use super::{CHUNK_BYTES, RESERVE_OF_RECORDS, Store, StoreError};
 
 /// Of the records' layout.
 const FORMAT: u8 = 1;
@@ -45,12 +45,6 @@ impl Store {
         }
         self.db.apply_batch(batch)?;
         self.committer.join().durable()
-    }
-
-    /// Durable with whatever is made durable next.
-    pub(super) fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.space.check(RESERVE_OF_ALL)?;
-        Ok(self.db.apply_batch(self.without(name)?)?)
     }
 
     /// A batch that removes what there is of a record.

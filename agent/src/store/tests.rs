@@ -261,3 +261,16 @@ fn commits_per_second() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn the_seals_of_an_earlier_version_go_and_nothing_else() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let store = opened(&dir);
+    store.write("seal/ab", b"a seal")?;
+    store.write("sealed", b"something else")?;
+    store.forget_seals()?;
+    assert_eq!(store.read("seal/ab")?, None);
+    assert_eq!(store.read("sealed")?, Some(b"something else".to_vec()));
+    store.forget_seals()?;
+    Ok(())
+}

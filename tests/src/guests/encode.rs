@@ -58,6 +58,11 @@ pub(super) fn module(body: &str) -> Vec<u8> {
     wat::parse_str(frame.replace(";;BODY", body)).unwrap()
 }
 
+/// A component that needs no frame and no interfaces.
+pub(super) fn wat_component(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
 /// A fixture as a component.
 pub(super) fn component(body: &str) -> Vec<u8> {
     let mut resolve = contract().clone();

@@ -8,9 +8,11 @@
 //! | [`middleware`] | functions before and after others |
 //! | [`proxy`] | components of `wasi:http/proxy`, that know nothing of twinlet |
 //! | [`hostile`] | functions that take what they can get |
+//! | [`bombs`] | components that take a compiler what they can get |
 //! | `encode` | components from text |
 
 pub mod actors;
+pub mod bombs;
 mod encode;
 pub mod hostile;
 pub mod middleware;

@@ -8,11 +8,13 @@ use twinlet_host::clock::{RELEASE_UNIX_MS, kernel_is_synchronised};
 use super::finding::Finding;
 use super::{DEADLINE, Given};
 use crate::cli::scratch::Scratch;
+use crate::compile::jail::Jail;
 use crate::compile::{CompileError, Compiler};
 use crate::engine::{Pool, Runtime};
 
 const SPACE: &str = "address space";
 const COMPILER: &str = "compiler";
+const JAIL: &str = "compile jail";
 const CLOCK: &str = "clock";
 
 /// The least component that gives the compiler something to do: a core module with one function, in nothing.
@@ -50,10 +52,22 @@ pub(super) fn compiler(given: &Given) -> Vec<Finding> {
         let text = "this build has none: it runs only what was compiled elsewhere";
         return vec![Finding::warning(COMPILER, text)];
     }
-    vec![Finding::of(COMPILER, compile(given))]
+    match compile(given) {
+        Err(why) => vec![Finding::wrong(COMPILER, why)],
+        Ok((text, jail)) => vec![Finding::ok(COMPILER, text), jailed(jail)],
+    }
 }
 
-fn compile(given: &Given) -> Result<String, String> {
+/// What keeps the compiler from the rest of the device, beside its limits.
+fn jailed(jail: Jail) -> Finding {
+    if jail.is_whole() {
+        Finding::ok(JAIL, jail.to_string())
+    } else {
+        Finding::warning(JAIL, format!("less than a newer kernel offers: {jail}"))
+    }
+}
+
+fn compile(given: &Given) -> Result<(String, Jail), String> {
     let failed = |error: std::io::Error| format!("a file for the compiler: {error}");
     let scratch = Scratch::new().map_err(failed)?;
     let (wasm, out) = (scratch.path().join("tiny.wasm"), scratch.path().join("tiny.cwasm"));
@@ -63,15 +77,16 @@ fn compile(given: &Given) -> Result<String, String> {
     // A little less than the check has, so that the child ends with it.
     let patience = DEADLINE.mul_f32(0.9);
     let memory = given.config.guests.compile_memory_bytes >> 20;
-    compiler.compile(&wasm, &out, &|| began.elapsed() > patience).map_err(|error| match error {
-        CompileError::Superseded => format!("a tiny component took more than {} s", patience.as_secs()),
-        error => format!("a tiny component, within compile_memory_mb {memory}: {error}"),
-    })?;
+    let jail =
+        compiler.compile(&wasm, &out, &|| began.elapsed() > patience).map_err(|error| match error {
+            CompileError::Superseded => format!("a tiny component took more than {} s", patience.as_secs()),
+            error => format!("a tiny component, within compile_memory_mb {memory}: {error}"),
+        })?;
     let took = began.elapsed().as_millis();
     let runtime = Runtime::new(given.config.guests.max_memory_pages).map_err(|error| error.to_string())?;
     // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
     unsafe { runtime.map(&out) }.map_err(|error| error.to_string())?;
-    Ok(format!("a tiny component compiles within compile_memory_mb {memory}, in {took} ms"))
+    Ok((format!("a tiny component compiles within compile_memory_mb {memory}, in {took} ms"), jail))
 }
 
 /// Whether the time can be right.
