@@ -147,6 +147,11 @@ impl Fetcher {
         file.sync_all().map_err(FetchError::Disk)
     }
 
+    /// `artifact_max_bytes`: a larger artifact is refused.
+    pub fn max_bytes(&self) -> u64 {
+        self.settings.max_bytes
+    }
+
     fn absolute(&self, url: &str) -> String {
         if is_absolute(url) {
             url.to_owned()

@@ -117,9 +117,20 @@ impl Preparer {
         spec: &FunctionSpec,
         progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
+        self.metrics.cache_lookup(self.on_device(spec));
+        let component = self.component(spec, progress)?;
+        (progress.phase)(Phase::Starting);
+        self.start(id, spec, &component, progress)
+    }
+
+    /// Gets a function's component, verified and compiled, and starts nothing.
+    pub fn component(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+    ) -> Result<Component, PrepareError> {
         let sha256 = &spec.sha256;
         let hit = self.on_device(spec);
-        self.metrics.cache_lookup(hit);
         if !hit {
             (progress.phase)(Phase::Fetching);
             self.fetch(spec, progress)?;
@@ -138,8 +149,7 @@ impl Preparer {
         if let Err(error) = self.artifacts.touch(sha256) {
             log::warn!("artifact {sha256}: marking it as used: {error}");
         }
-        (progress.phase)(Phase::Starting);
-        self.start(id, spec, &component, progress)
+        Ok(component)
     }
 
     /// Fetches on a thread of its own: one that stands still can be left behind at once when something newer comes, and

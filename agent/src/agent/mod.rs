@@ -39,6 +39,7 @@ use crate::mqtt;
 use crate::outbox::Outbox;
 use crate::prepare::Preparer;
 use crate::reconciler::Reconciler;
+use crate::rehearsal::Rehearsals;
 use crate::reporter::Reporter;
 use crate::seal::Sealer;
 use crate::serving::Serving;
@@ -77,6 +78,7 @@ pub struct Agent {
     local: Vec<LocalDoor>,
     mqtt: JoinHandle<()>,
     twin: Thread,
+    rehearsals: JoinHandle<()>,
     reconciler: Thread,
     net: Net,
 }
@@ -135,22 +137,31 @@ impl Agent {
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
         let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
+        let preparer = Arc::new(Preparer {
+            fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
+            artifacts: artifacts.clone(),
+            compiler: Compiler::new(&config.guests)?,
+            sealer: Sealer::new(&state.device_key()?),
+            keyvalue: Arc::new(KeyValues::new(&store)),
+            store: store.clone(),
+            node: node.clone(),
+            actors: actors.clone(),
+            runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
+            workers: workers.clone(),
+            board: board.clone(),
+            outbox: outbox.clone(),
+            metrics: metrics.clone(),
+        });
+        let rehearsals = Rehearsals {
+            asked: twin.dry_runs(),
+            preparer: preparer.clone(),
+            serving: serving.clone(),
+            board: board.clone(),
+            cache_bytes: config.cache_bytes,
+        };
+        let rehearsals = handle.spawn(rehearsals.run());
         let reconciler = Reconciler {
-            preparer: Preparer {
-                fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
-                artifacts: artifacts.clone(),
-                compiler: Compiler::new(&config.guests)?,
-                sealer: Sealer::new(&state.device_key()?),
-                keyvalue: Arc::new(KeyValues::new(&store)),
-                store: store.clone(),
-                node: node.clone(),
-                actors: actors.clone(),
-                runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
-                workers: workers.clone(),
-                board: board.clone(),
-                outbox: outbox.clone(),
-                metrics: metrics.clone(),
-            },
+            preparer,
             defaults: defaults(config),
             version: VERSION,
             serving: serving.clone(),
@@ -254,6 +265,7 @@ impl Agent {
             local: doors.local,
             mqtt,
             twin,
+            rehearsals,
             reconciler,
             net,
         })
@@ -328,6 +340,10 @@ impl Agent {
         // MQTT held the twin's messages, and the twin the reconciler's desired state: each ends the next.
         for thread in [self.timers, self.twin, self.reconciler] {
             thread.join_by(goodbye + GOODBYE);
+        }
+        let rested = async { tokio::time::timeout_at((goodbye + GOODBYE).into(), self.rehearsals).await };
+        if self.net.handle().block_on(rested).is_err() {
+            log::warn!("a dry run did not end in time");
         }
         if whole {
             self.net.stop();

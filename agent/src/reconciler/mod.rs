@@ -43,7 +43,7 @@ const SWEEP_AFTER: Duration = Duration::from_secs(30);
 /// The one owner of what is so.
 pub struct Reconciler {
     /// Prepares functions.
-    pub preparer: Preparer,
+    pub preparer: Arc<Preparer>,
     /// What functions get that do not say; what served before is read with it after a restart.
     pub defaults: Defaults,
     /// The version of this agent.
