@@ -124,11 +124,7 @@ impl Preparer {
     }
 
     /// Gets a function's component, verified and compiled, and starts nothing.
-    pub fn component(
-        &self,
-        spec: &FunctionSpec,
-        progress: &Progress<'_>,
-    ) -> Result<Component, PrepareError> {
+    pub fn component(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<Component, PrepareError> {
         let sha256 = &spec.sha256;
         let hit = self.on_device(spec);
         if !hit {

@@ -34,9 +34,8 @@ pub fn unapproved(
 /// What a function may do that the one before it may not, in words; none where there is nothing.
 pub fn new_permissions(old: Option<&FunctionSpec>, new: &FunctionSpec) -> Option<String> {
     let mut told = Vec::new();
-    let had = |pattern| {
-        old.is_some_and(|old| old.permissions.http.iter().any(|before| before.includes(pattern)))
-    };
+    let had =
+        |pattern| old.is_some_and(|old| old.permissions.http.iter().any(|before| before.includes(pattern)));
     add(&mut told, "calls", new.permissions.http.iter().filter(|pattern| !had(pattern)));
     if new.permissions.telemetry && !old.is_some_and(|old| old.permissions.telemetry) {
         told.push("sends telemetry".to_owned());

@@ -65,7 +65,8 @@ pub(super) fn memory(functions: &BTreeMap<FunctionId, FunctionSpec>) -> u64 {
 
 /// The answer in a code and in words.
 pub(super) fn judge(told: &mut DryRun, functions: &[(FunctionId, FunctionDryRun)]) {
-    let count = |wanted: &dyn Fn(&FunctionDryRun) -> bool| functions.iter().filter(|(_, f)| wanted(f)).count();
+    let count =
+        |wanted: &dyn Fn(&FunctionDryRun) -> bool| functions.iter().filter(|(_, f)| wanted(f)).count();
     let mut wrong: Vec<String> = functions
         .iter()
         .filter_map(|(id, function)| Some(format!("{id}: {}", function.error.as_ref()?)))
@@ -150,8 +151,12 @@ mod tests {
         let now = desired(&json!({}), &json!({ "a": route("/a"), "b": route("/b"), "c": route("/c") }))?;
         let then = desired(&json!({}), &json!({ "a": route("/a"), "b": route("/x"), "d": route("/d") }))?;
         let told = changes(&now.routes, &then.routes);
-        assert_eq!((told.added, told.changed, told.removed), (vec!["d".into()], vec!["b".into()], vec!["c".into()]));
-        let many: serde_json::Map<_, _> = (0..40).map(|n| (format!("r{n}"), route(&format!("/{n}")))).collect();
+        assert_eq!(
+            (told.added, told.changed, told.removed),
+            (vec!["d".into()], vec!["b".into()], vec!["c".into()])
+        );
+        let many: serde_json::Map<_, _> =
+            (0..40).map(|n| (format!("r{n}"), route(&format!("/{n}")))).collect();
         let told = changes(&now.routes, &desired(&json!({}), &many.into())?.routes);
         assert_eq!((told.added.len(), told.removed.len(), told.more), (MAX_NAMED, 3, 40 - MAX_NAMED));
         Ok(())
@@ -184,7 +189,11 @@ mod tests {
         let mut told = DryRun { disk_bytes: Some(101), disk_free_bytes: Some(100), ..DryRun::default() };
         judge(&mut told, &[]);
         assert_eq!(told.code, 500);
-        assert!(told.description.contains("needs 101 bytes of disk, and 100 are free"), "{}", told.description);
+        assert!(
+            told.description.contains("needs 101 bytes of disk, and 100 are free"),
+            "{}",
+            told.description
+        );
         told = DryRun {
             memory_bytes: Some(60),
             memory_now_bytes: Some(10),

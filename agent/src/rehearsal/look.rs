@@ -102,7 +102,8 @@ impl<'a> Looker<'a> {
         let compiles = if compiled { 0 } else { known.unwrap_or(0).saturating_mul(COMPILED) };
         let needed = download.saturating_add(compiles);
         let free = preparer.store.free_bytes().map_or(0, |free| free.saturating_sub(RESERVE));
-        let cache = preparer.artifacts.bytes().map_or(0, |taken| self.stage.cache_bytes.saturating_sub(taken));
+        let cache =
+            preparer.artifacts.bytes().map_or(0, |taken| self.stage.cache_bytes.saturating_sub(taken));
         let room = free.min(cache);
         (needed > room).then(|| {
             format!("it may need {needed} bytes of disk, and {room} are to be had without removing anything")

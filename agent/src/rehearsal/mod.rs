@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use crate::board::Board;
-use crate::desired::{Desired, FunctionId, FunctionSpec, awaits_approval, new_permissions, unapproved};
+use crate::desired::{Desired, FunctionId, FunctionSpec, new_permissions, unapproved};
 use crate::prepare::Preparer;
 use crate::process::{available_bytes, give_memory_back};
 use crate::serving::Serving;
@@ -189,7 +189,8 @@ pub fn rehearse(wanted: &Desired, stage: &Stage<'_>, told: status::DryRun) -> Op
         ));
     }
     functions.extend(compare::removed(wanted, stage.serving));
-    told.unchanged = Some(wanted.functions.iter().filter(|(id, f)| stage.serving.get(*id) == Some(*f)).count());
+    told.unchanged =
+        Some(wanted.functions.iter().filter(|(id, f)| stage.serving.get(*id) == Some(*f)).count());
     told.routes = Some(changes(&stage.stands.routes, &wanted.routes));
     told.middleware = Some(changes(&stage.stands.middleware, &wanted.middleware));
     (told.download_bytes, told.disk_bytes) = (Some(looker.download), Some(looker.disk));
@@ -207,13 +208,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::desired::{Defaults, Problems};
+    use crate::desired::{Defaults, Problems, awaits_approval};
     use crate::status::DesiredStatus;
 
     #[test]
     fn the_reconciler_rests_when_every_function_has_come_to_an_end() -> Result<(), Problems> {
         let f = json!({ "version": 2, "artifact_url": "f.wasm", "sha256": "ab".repeat(32) });
-        let wanted = Desired::parse(&json!({ "$version": 5, "functions": { "f": f } }), &Defaults::default())?;
+        let wanted =
+            Desired::parse(&json!({ "$version": 5, "functions": { "f": f } }), &Defaults::default())?;
         let id = wanted.functions.keys().next().cloned();
         let none = BTreeMap::new();
         let board = Board::default();

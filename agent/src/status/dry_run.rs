@@ -7,11 +7,11 @@ use serde::Serialize;
 use crate::desired::FunctionId;
 
 /// Functions that are told of; of more, those that matter most.
-pub const MAX_FUNCTIONS: usize = 64;
+const MAX_FUNCTIONS: usize = 64;
 /// Routes, or middleware, that are named for each thing that befalls them.
 pub const MAX_NAMED: usize = 32;
 /// Characters of one text.
-pub const MAX_CHARS: usize = 256;
+const MAX_CHARS: usize = 256;
 
 /// `dryRun` of the reported state. All but the first five is there once the answer is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -179,7 +179,9 @@ mod tests {
         let mut report = DryRun::default();
         let error = |n: usize| (n == 1_999).then(|| cut("\u{1}".repeat(10_000)));
         report.list(
-            (0..2_000).filter_map(|n| Some((format!("f{n:063}").parse().ok()?, function(error(n))))).collect(),
+            (0..2_000)
+                .filter_map(|n| Some((format!("f{n:063}").parse().ok()?, function(error(n)))))
+                .collect(),
         );
         assert_eq!((report.functions.len(), report.more_functions), (MAX_FUNCTIONS, 2_000 - MAX_FUNCTIONS));
         let failing = report.functions.values().filter(|f| f.error.is_some()).count();
