@@ -61,9 +61,10 @@ impl<'a> Looker<'a> {
         let artifacts = &self.stage.preparer.artifacts;
         let (wasm, compiled) = (artifacts.wasm(&spec.sha256), artifacts.compiled(&spec.sha256));
         let (was_here, was_compiled) = (bytes(&wasm).is_some(), bytes(&compiled).is_some());
-        let seen = match self.no_room(spec, bytes(&wasm), was_compiled) {
-            Some(why) => Seen::Unknown(why),
-            None => self.prepare(id, spec)?,
+        let seen = match (self.too_large(spec), self.no_room(spec, bytes(&wasm), was_compiled)) {
+            (Some(why), _) if !was_here => Seen::Wrong(why),
+            (_, Some(why)) => Seen::Unknown(why),
+            _ => self.prepare(id, spec)?,
         };
         let size = bytes(&wasm).or(spec.size);
         let fetched = if was_here { Some(0) } else { size };
@@ -78,6 +79,14 @@ impl<'a> Looker<'a> {
             self.disk = self.disk.saturating_add(disk.unwrap_or(0));
         }
         Some(Look { download: fetched, disk, seen })
+    }
+
+    /// Why a function would be refused by what is said of it alone.
+    fn too_large(&self, spec: &FunctionSpec) -> Option<String> {
+        let most = self.stage.preparer.fetcher.max_bytes();
+        let size = spec.size.filter(|size| *size > most)?;
+        let phase = Phase::Fetching.as_str();
+        Some(format!("{phase}: {size} bytes are more than {most}, the limit of artifact_max_bytes"))
     }
 
     /// Why there is no room to look at a function.

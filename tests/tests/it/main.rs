@@ -23,6 +23,7 @@ mod cli_shows;
 mod cli_talks;
 mod deploying;
 mod doors;
+mod dry_run;
 mod errors;
 mod exchange;
 mod hardening;
