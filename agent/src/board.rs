@@ -1,8 +1,9 @@
 //! Where everyone writes what is so: the reconciler its phases, functions their errors and reported values. The
 //! reporter and the doors read it. Knows nothing of how it is published.
 
+mod dry_run;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use twinlet_host::ReportSink;
 use twinlet_host::twin::Error as ReportError;
 
 use crate::desired::{FunctionId, Origin};
-use crate::status::{DesiredStatus, DryRun, FunctionStatus, Phase, Status};
+use crate::status::{DesiredStatus, FunctionStatus, Phase, Status};
 
 /// Keys that one function may report.
 const MAX_REPORTED_KEYS: usize = 16;
@@ -84,6 +85,7 @@ impl Board {
     pub fn phase(&self, id: &FunctionId, version: u64, phase: Phase) {
         self.change(id, |function| {
             function.crashed = false;
+            function.held = false;
             function.again = None;
             if function.version != version || function.phase != phase {
                 function.since = unix_seconds();
@@ -143,6 +145,7 @@ impl Board {
     pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, failures: u32, again: Option<Instant>) {
         self.change(id, |function| {
             function.again = again;
+            function.held = false;
             function.phase = phase;
             function.since = unix_seconds();
             function.last_error = Some(cut(error));
@@ -156,29 +159,17 @@ impl Board {
         self.change_known(id, |function| function.serving_version = None);
     }
 
-    /// A function is held back in this version, such as until it is approved.
+    /// A function is held back in this version until somebody does something, such as approve it; `why` says what.
     pub fn held(&self, id: &FunctionId, version: u64, why: &str) {
-        self.phase(id, version, Phase::Pending);
-        self.change(id, |function| function.last_error = Some(cut(why)));
-    }
-
-    /// A dry run began, or was refused; none where desired state has changed, so that the last one holds no more.
-    pub fn dry_run(&self, dry_run: Option<DryRun>) {
-        self.status.send_if_modified(|all| {
-            let changed = all.dry_run.as_deref() != dry_run.as_ref();
-            all.dry_run = dry_run.map(Arc::new);
-            changed
-        });
-    }
-
-    /// How far a dry run has come, or what came of it, unless another one or another desired state came since.
-    pub fn dry_run_got(&self, so_far: DryRun) {
-        self.status.send_if_modified(|all| match &mut all.dry_run {
-            Some(before) if before.run == so_far.run && **before != so_far => {
-                *before = Arc::new(so_far);
-                true
+        self.change(id, |function| {
+            let before = (function.version, function.phase, function.held);
+            (function.version, function.phase, function.held) = (version, Phase::Pending, true);
+            if before != (version, Phase::Pending, true) {
+                function.since = unix_seconds();
             }
-            _ => false,
+            function.crashed = false;
+            function.again = None;
+            function.last_error = Some(cut(why));
         });
     }
 
@@ -234,6 +225,7 @@ impl Board {
                 since: unix_seconds(),
                 reported: serde_json::Map::new(),
                 crashed: false,
+                held: false,
                 again: None,
             });
             let before = function.clone();
@@ -310,30 +302,20 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_that_no_longer_holds_is_not_told() {
-        let board = Board::default();
-        let dry_run = |run, code| DryRun { run, code, ..DryRun::default() };
-        let told = || board.now().dry_run.map(|dry_run| (dry_run.run, dry_run.code));
-        board.dry_run(Some(dry_run(1, 202)));
-        board.dry_run_got(dry_run(1, 200));
-        assert_eq!(told(), Some((1, 200)));
-        board.dry_run(Some(dry_run(2, 202)));
-        board.dry_run_got(dry_run(1, 500));
-        assert_eq!(told(), Some((2, 202)));
-        board.dry_run(None);
-        board.dry_run_got(dry_run(2, 200));
-        assert_eq!(told(), None);
-    }
-
-    #[test]
     fn what_is_held_back_says_why_and_what_serves() {
         let board = Board::default();
         let id: FunctionId = "f".parse().unwrap();
         board.running(&id, 1, 0);
         board.held(&id, 2, "waits for approval");
+        let mut reader = board.subscribe();
+        reader.mark_unchanged();
+        board.held(&id, 2, "waits for approval");
+        assert!(!reader.has_changed().unwrap(), "once is enough");
         let held = board.now().functions.remove(&id).unwrap();
         assert_eq!((held.phase, held.version, held.serving_version), (Phase::Pending, 2, Some(1)));
-        assert_eq!(held.last_error.as_deref(), Some("waits for approval"));
+        assert_eq!((held.held, held.last_error.as_deref()), (true, Some("waits for approval")));
+        board.phase(&id, 2, Phase::Fetching);
+        assert!(board.now().functions.values().all(|function| !function.held));
     }
 
     #[test]

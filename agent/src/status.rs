@@ -73,6 +73,9 @@ pub struct FunctionStatus {
     /// An actor that waits to be started again after a crash.
     #[serde(skip)]
     pub crashed: bool,
+    /// Held back until somebody does something; `last_error` says what.
+    #[serde(skip)]
+    pub held: bool,
     /// When it is tried again, where it failed and will be.
     #[serde(skip)]
     pub again: Option<Instant>,

@@ -147,9 +147,7 @@ fn rests(status: &Status, wanted: &Desired, serving: &BTreeMap<FunctionId, Funct
         serving.get(id) == Some(spec)
             || told.is_some_and(|told| match told.phase {
                 Phase::Backoff | Phase::Failed => true,
-                // It is held back.
-                Phase::Pending => told.last_error.is_some(),
-                _ => false,
+                _ => told.held,
             })
     })
 }
@@ -224,6 +222,9 @@ mod tests {
         assert!(rests(&board.now(), &wanted, &wanted.functions));
         for id in id.iter() {
             board.phase(id, 2, Phase::Fetching);
+            assert!(!rests(&board.now(), &wanted, &none));
+            board.phase(id, 2, Phase::Pending);
+            board.invocation_failed(id, "of the version before");
             assert!(!rests(&board.now(), &wanted, &none));
             board.held(id, 1, "of the version before");
             assert!(!rests(&board.now(), &wanted, &none));

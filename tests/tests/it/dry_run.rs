@@ -191,6 +191,24 @@ fn it_is_refused_as_the_real_document_would_be_and_the_status_stays() {
 }
 
 #[test]
+fn a_document_of_the_largest_size_makes_no_large_report() {
+    let site = serving();
+    let mut document = beside(&site, site.function("other", guests::imports_unknown()));
+    for n in 0..1_300 {
+        let (url, id) = (format!("file:///nowhere/{n}"), format!("fn{n:04}"));
+        let fields = json!({ "version": 1, "artifact_url": url, "sha256": format!("{n:064x}") });
+        document = document.function(Function::bare(&id, fields)).route(&format!("/{id}"), &id);
+    }
+    let bytes = Value::from(document.clone()).to_string().len();
+    assert!((200_000..262_144).contains(&bytes), "{bytes}");
+    let told = ask(&site, document);
+    assert_eq!((&told["code"], &told["moreFunctions"]), (&json!(500), &json!(1_301 - 64)), "{told}");
+    assert_eq!(told["routes"]["more"], 1_301 - 32);
+    assert!(told.to_string().len() < 32_768, "{}", told.to_string().len());
+    nothing_changed(&site);
+}
+
+#[test]
 fn a_patch_is_a_dry_run_of_what_it_leads_to() {
     let site = serving();
     let mark = site.hub.mark();
