@@ -142,13 +142,12 @@ fn rests(status: &Status, wanted: &Desired, serving: &BTreeMap<FunctionId, Funct
     if ours && matches!(status.last_desired_status.code, 200 | 500) {
         return true;
     }
-    wanted.functions.iter().all(|(id, spec)| {
-        let told = status.functions.get(id).filter(|told| told.version == spec.version);
-        serving.get(id) == Some(spec)
-            || told.is_some_and(|told| match told.phase {
-                Phase::Backoff | Phase::Failed => true,
-                _ => told.held,
-            })
+    let told = |id, spec: &FunctionSpec| status.functions.get(id).filter(|told| told.version == spec.version);
+    let held = wanted.functions.iter().any(|(id, spec)| told(id, spec).is_some_and(|told| told.held));
+    // All else of a document waits for the one that is held back.
+    held || wanted.functions.iter().all(|(id, spec)| {
+        let failed = told(id, spec).is_some_and(|told| matches!(told.phase, Phase::Backoff | Phase::Failed));
+        failed || serving.get(id) == Some(spec)
     })
 }
 
