@@ -1,6 +1,8 @@
 //! Where everyone writes what is so: the reconciler its phases, functions their errors and reported values. The
 //! reporter and the doors read it. Knows nothing of how it is published.
 
+mod dry_run;
+
 use std::collections::BTreeMap;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -83,6 +85,7 @@ impl Board {
     pub fn phase(&self, id: &FunctionId, version: u64, phase: Phase) {
         self.change(id, |function| {
             function.crashed = false;
+            function.held = false;
             function.again = None;
             if function.version != version || function.phase != phase {
                 function.since = unix_seconds();
@@ -142,6 +145,7 @@ impl Board {
     pub fn failed(&self, id: &FunctionId, error: &str, phase: Phase, failures: u32, again: Option<Instant>) {
         self.change(id, |function| {
             function.again = again;
+            function.held = false;
             function.phase = phase;
             function.since = unix_seconds();
             function.last_error = Some(cut(error));
@@ -153,6 +157,20 @@ impl Board {
     /// Nothing serves under a function's id any more, though it is wanted.
     pub fn stopped(&self, id: &FunctionId) {
         self.change_known(id, |function| function.serving_version = None);
+    }
+
+    /// A function is held back in this version until somebody does something, such as approve it; `why` says what.
+    pub fn held(&self, id: &FunctionId, version: u64, why: &str) {
+        self.change(id, |function| {
+            let before = (function.version, function.phase, function.held);
+            (function.version, function.phase, function.held) = (version, Phase::Pending, true);
+            if before != (version, Phase::Pending, true) {
+                function.since = unix_seconds();
+            }
+            function.crashed = false;
+            function.again = None;
+            function.last_error = Some(cut(why));
+        });
     }
 
     /// An invocation of a function failed; it goes on serving.
@@ -207,6 +225,7 @@ impl Board {
                 since: unix_seconds(),
                 reported: serde_json::Map::new(),
                 crashed: false,
+                held: false,
                 again: None,
             });
             let before = function.clone();
@@ -280,6 +299,23 @@ mod tests {
         assert!(!reader.has_changed().unwrap());
         board.invocation_failed(&id, "trap");
         assert!(reader.has_changed().unwrap());
+    }
+
+    #[test]
+    fn what_is_held_back_says_why_and_what_serves() {
+        let board = Board::default();
+        let id: FunctionId = "f".parse().unwrap();
+        board.running(&id, 1, 0);
+        board.held(&id, 2, "waits for approval");
+        let mut reader = board.subscribe();
+        reader.mark_unchanged();
+        board.held(&id, 2, "waits for approval");
+        assert!(!reader.has_changed().unwrap(), "once is enough");
+        let held = board.now().functions.remove(&id).unwrap();
+        assert_eq!((held.phase, held.version, held.serving_version), (Phase::Pending, 2, Some(1)));
+        assert_eq!((held.held, held.last_error.as_deref()), (true, Some("waits for approval")));
+        board.phase(&id, 2, Phase::Fetching);
+        assert!(board.now().functions.values().all(|function| !function.held));
     }
 
     #[test]

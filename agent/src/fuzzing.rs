@@ -43,7 +43,7 @@ fn desired(data: &[u8]) {
                 assert!(serde_json::from_slice::<Accepted>(&stored).unwrap() == *next, "changed by the disk");
                 stands = *next;
             }
-            Ok(Change::None) => {}
+            Ok(Change::DryRun(_) | Change::None) => {}
             Err(refused) => {
                 assert!(!refused.to_string().is_empty());
                 assert_eq!(refused.code() == 400, matches!(refused, Refused::Invalid(_)));

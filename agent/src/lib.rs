@@ -14,6 +14,7 @@
 //! | [`store`] | durable records in sled | what they mean |
 //! | [`plan`] | the difference between wanted and so | how it is carried out |
 //! | [`reconciler`] | makes it so; owns what is so | MQTT, HTTP |
+//! | [`rehearsal`] | what would become of a dry run; changes nothing that runs | what carries it out |
 //! | [`prepare`] | one function from URL to running instance | what served before |
 //! | [`fetch`], [`artifacts`], [`compile`], [`seal`] | bytes, files, machine code, its seal | each other |
 //! | [`engine`] | wasmtime, its clock and linker | functions |
@@ -38,7 +39,7 @@
 //! local door). [`agent::Agent`] owns them all.
 //! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `http-out` (a request that a guest
 //! sends by `wasi:http`), `local-read` and `local-write` (what a slow local client sends or gets), `api` (one operation
-//! of the management API).
+//! of the management API), `rehearsal` (one dry run).
 
 pub mod actors;
 pub mod agent;
@@ -67,6 +68,7 @@ pub mod pool;
 pub mod prepare;
 pub mod process;
 pub mod reconciler;
+pub mod rehearsal;
 pub mod reporter;
 pub mod routes;
 pub mod seal;

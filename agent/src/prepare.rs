@@ -115,9 +115,16 @@ impl Preparer {
         spec: &FunctionSpec,
         progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
+        self.metrics.cache_lookup(self.on_device(spec));
+        let component = self.component(spec, progress)?;
+        (progress.phase)(Phase::Starting);
+        self.start(id, spec, &component, progress)
+    }
+
+    /// Gets a function's component, verified and compiled, and starts nothing.
+    pub fn component(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<Component, PrepareError> {
         let sha256 = &spec.sha256;
         let hit = self.on_device(spec);
-        self.metrics.cache_lookup(hit);
         if !hit {
             (progress.phase)(Phase::Fetching);
             self.fetch(spec, progress)?;
@@ -136,8 +143,7 @@ impl Preparer {
         if let Err(error) = self.artifacts.touch(sha256) {
             log::warn!("artifact {sha256}: marking it as used: {error}");
         }
-        (progress.phase)(Phase::Starting);
-        self.start(id, spec, &component, progress)
+        Ok(component)
     }
 
     /// Has an artifact fetched, unless that is given up meanwhile.

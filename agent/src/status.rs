@@ -1,11 +1,16 @@
 //! What is so: the phase of every function and what became of the last desired state. Pure data; the reconciler
 //! writes it, the reporter publishes it.
 
+mod dry_run;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
+
+pub use dry_run::{Action, Changes, DryRun, FunctionDryRun, MAX_NAMED, cut};
 
 use crate::desired::{FunctionId, Origin};
 
@@ -19,6 +24,13 @@ pub struct Status {
     pub last_desired_status: DesiredStatus,
     /// Every function that is wanted or still here.
     pub functions: BTreeMap<FunctionId, FunctionStatus>,
+    /// What became of the last dry run, until desired state changes.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shared")]
+    pub dry_run: Option<Arc<DryRun>>,
+}
+
+fn shared<S: Serializer>(dry_run: &Option<Arc<DryRun>>, serializer: S) -> Result<S::Ok, S::Error> {
+    dry_run.as_deref().serialize(serializer)
 }
 
 /// What became of the last message that asked for something.
@@ -61,6 +73,9 @@ pub struct FunctionStatus {
     /// An actor that waits to be started again after a crash.
     #[serde(skip)]
     pub crashed: bool,
+    /// Held back until somebody does something; `last_error` says what.
+    #[serde(skip)]
+    pub held: bool,
     /// When it is tried again, where it failed and will be.
     #[serde(skip)]
     pub again: Option<Instant>,

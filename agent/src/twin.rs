@@ -2,6 +2,8 @@
 //! then lets the house know. Runs on a thread of its own, since making durable blocks. Knows nothing of how anything is
 //! carried out.
 
+mod dry_run;
+
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
@@ -10,8 +12,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use twinlet_host::twin::depth;
 
+pub use dry_run::DryRun;
+use dry_run::DryRuns;
+
 use crate::board::Board;
-use crate::desired::{Accepted, Ask, AskError, Change, Defaults, Desired, Done, Problems, Refused, Trust};
+use crate::desired::{
+    Accepted, Ask, AskError, Change, Defaults, Desired, Done, Problems, Refused, Trust, is_dry_run,
+};
 use crate::metrics::{Metrics, Taken};
 use crate::mqtt::{Inbound, Message};
 use crate::status::DesiredStatus;
@@ -66,6 +73,7 @@ pub struct Twin {
     trust: watch::Receiver<Trust>,
     store: Arc<Store>,
     desired: watch::Sender<Arc<Desired>>,
+    dry_runs: DryRuns,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
 }
@@ -90,14 +98,21 @@ impl Twin {
         let desired = desired.unwrap_or_default();
         let accepted = desired.source.clone();
         let desired = watch::Sender::new(Arc::new(desired));
-        Self { accepted, defaults, trust, store, desired, board, metrics }
+        let dry_runs = DryRuns::new(board.clone());
+        Self { accepted, defaults, trust, store, desired, dry_runs, board, metrics }
     }
 
     /// Others are trusted now: what stands is read anew.
     fn trust_anew(&mut self) {
         self.defaults.trust = self.trust.borrow_and_update().clone();
         let desired = stands(&self.accepted, &self.defaults, &self.board);
+        self.dry_runs.end();
         self.desired.send_replace(Arc::new(desired));
+    }
+
+    /// Follows dry runs; none once desired state has changed since.
+    pub fn dry_runs(&self) -> watch::Receiver<Option<Arc<DryRun>>> {
+        self.dry_runs.subscribe()
     }
 
     /// Follows desired state.
@@ -142,6 +157,11 @@ impl Twin {
                 }
                 self.publish(topic, *desired);
                 Taken::Accepted
+            }
+            Ok(Change::DryRun(wanted)) => {
+                let stands = self.desired.borrow().clone();
+                self.dry_runs.take(&message.payload, *wanted, stands);
+                Taken::Unchanged
             }
             Err(refused) => {
                 self.refuse(topic, &message.payload, &refused);
@@ -237,13 +257,18 @@ impl Twin {
             log::warn!("function {id}: it stands, and this device's configuration does not admit it: {why}");
         }
         self.accepted = desired.source.clone();
+        self.dry_runs.end();
         self.board.desired(Some(desired.version), DesiredStatus::new(202, "accepted"));
         self.desired.send_replace(Arc::new(desired));
     }
 
     /// Says what is wrong, and of which function where the message names one.
-    fn refuse(&self, topic: &str, payload: &[u8], refused: &Refused) {
+    fn refuse(&mut self, topic: &str, payload: &[u8], refused: &Refused) {
         let named = serde_json::from_slice::<Value>(payload).ok();
+        if let Some(document) = named.as_ref().filter(|document| is_dry_run(document)) {
+            self.dry_runs.refuse(payload, document, refused);
+            return;
+        }
         let named = named.as_ref().and_then(|value| value.get("function_id")?.as_str());
         let of = named.map(|id| format!(" of {}", id.escape_debug().take(80).collect::<String>()));
         let told: String =

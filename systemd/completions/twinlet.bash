@@ -1130,7 +1130,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__twin__subcmd__patch)
-            opts="-h --broker --node --ca-file --cert-file --key-file --username --password --wait --force --json --help"
+            opts="-h --broker --node --ca-file --cert-file --key-file --username --password --wait --force --dry-run --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1176,7 +1176,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__twin__subcmd__set)
-            opts="-h --broker --node --ca-file --cert-file --key-file --username --password --wait --force --json --help"
+            opts="-h --broker --node --ca-file --cert-file --key-file --username --password --wait --force --dry-run --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -230,6 +230,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_su
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from set" -l password -d 'Password for the broker; better as MQTT_PASSWORD' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from set" -l wait -d 'How long to wait for what the node says to it; 0 for not at all' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from set" -l force -d 'Send it even where it is not valid here; the node has limits of its own'
+complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from set" -l dry-run -d 'Ask only what would happen: downloads, disk, memory, refused imports, new permissions'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from set" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -l broker -d 'mqtt://[user@]host[:1883], or mqtts://…[:8883] for TLS' -r
@@ -241,6 +242,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_su
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -l password -d 'Password for the broker; better as MQTT_PASSWORD' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -l wait -d 'How long to wait for what the node says to it; 0 for not at all' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -l force -d 'Send it even where it is not valid here; the node has limits of its own'
+complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -l dry-run -d 'Ask only what would happen: downloads, disk, memory, refused imports, new permissions'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -l json -d 'Print JSON, for scripts'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from patch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c twinlet -n "__fish_twinlet_using_subcommand twin; and __fish_seen_subcommand_from watch" -l broker -d 'mqtt://[user@]host[:1883], or mqtts://…[:8883] for TLS' -r

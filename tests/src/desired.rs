@@ -21,6 +21,11 @@ impl Function {
         Self { id: id.to_owned(), fields }
     }
 
+    /// With these fields and no others.
+    pub fn bare(id: &str, fields: Value) -> Self {
+        Self { id: id.to_owned(), fields }
+    }
+
     /// Another version number.
     pub fn version(self, version: u64) -> Self {
         self.set("version", version)

@@ -41,6 +41,7 @@ use crate::mqtt;
 use crate::outbox::Outbox;
 use crate::prepare::Preparer;
 use crate::reconciler::Reconciler;
+use crate::rehearsal::Rehearsals;
 use crate::reporter::Reporter;
 use crate::seal::Sealer;
 use crate::serving::Serving;
@@ -80,6 +81,7 @@ pub struct Agent {
     local: Vec<LocalDoor>,
     mqtt: JoinHandle<()>,
     twin: Thread,
+    rehearsals: JoinHandle<()>,
     reconciler: Thread,
     net: Net,
 }
@@ -145,22 +147,31 @@ impl Agent {
         if let Err(error) = store.forget_seals() {
             log::debug!("forgetting the seals of an earlier version: {error}");
         }
+        let preparer = Arc::new(Preparer {
+            fetcher,
+            artifacts: artifacts.clone(),
+            compiler: Compiler::new(&config.guests)?,
+            sealer: Sealer::new(&state.device_key()?),
+            keyvalue: Arc::new(KeyValues::new(&store)),
+            store: store.clone(),
+            node: node.clone(),
+            actors: actors.clone(),
+            runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
+            workers: workers.clone(),
+            board: board.clone(),
+            outbox: outbox.clone(),
+            metrics: metrics.clone(),
+        });
+        let rehearsals = Rehearsals {
+            asked: twin.dry_runs(),
+            preparer: preparer.clone(),
+            serving: serving.clone(),
+            board: board.clone(),
+            cache_bytes: config.cache_bytes,
+        };
+        let rehearsals = handle.spawn(rehearsals.run());
         let reconciler = Reconciler {
-            preparer: Preparer {
-                fetcher,
-                artifacts: artifacts.clone(),
-                compiler: Compiler::new(&config.guests)?,
-                sealer: Sealer::new(&state.device_key()?),
-                keyvalue: Arc::new(KeyValues::new(&store)),
-                store: store.clone(),
-                node: node.clone(),
-                actors: actors.clone(),
-                runtime: Arc::new(Runtime::new(config.guests.max_memory_pages)?),
-                workers: workers.clone(),
-                board: board.clone(),
-                outbox: outbox.clone(),
-                metrics: metrics.clone(),
-            },
+            preparer,
             defaults: defaults(config),
             version: VERSION,
             serving: serving.clone(),
@@ -265,6 +276,7 @@ impl Agent {
             local: doors.local,
             mqtt,
             twin,
+            rehearsals,
             reconciler,
             net,
         })
@@ -345,6 +357,10 @@ impl Agent {
         // MQTT held the twin's messages, and the twin the reconciler's desired state: each ends the next.
         for thread in [self.timers, self.twin, self.reconciler] {
             thread.join_by(goodbye + GOODBYE);
+        }
+        let rested = async { tokio::time::timeout_at((goodbye + GOODBYE).into(), self.rehearsals).await };
+        if self.net.handle().block_on(rested).is_err() {
+            log::warn!("a dry run did not end in time");
         }
         if whole {
             self.net.stop();

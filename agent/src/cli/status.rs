@@ -45,6 +45,9 @@ fn page(output: &Output, status: &Value) -> anyhow::Result<()> {
     row("Agent", format!("twinlet {}, up {up}", text(status, "/version")).into());
     row("Broker", broker(status));
     row("Desired", desired(status));
+    if let Some(dry_run) = status.get("dry_run").filter(|dry_run| !dry_run.is_null()) {
+        row("Dry run", asked_for(dry_run));
+    }
     row("Functions", functions(status));
     row("Memory", bytes(number(status, "/memory_bytes")).into());
     let (messages, size) = (number(status, "/outbox/messages"), bytes(number(status, "/outbox/bytes")));
@@ -65,13 +68,18 @@ fn broker(status: &Value) -> Span {
 }
 
 fn desired(status: &Value) -> Span {
-    let code = number(status, "/desired/code");
+    asked_for(status.get("desired").unwrap_or(&Value::Null))
+}
+
+/// What became of something that was asked for.
+fn asked_for(of: &Value) -> Span {
+    let code = number(of, "/code");
     let style = match code {
         200 => Style::Plain,
         202 => Style::Warn,
         _ => Style::Bad,
     };
-    let (version, words) = (number(status, "/desired/version"), text(status, "/desired/description"));
+    let (version, words) = (number(of, "/version"), text(of, "/description"));
     span(style, format!("version {version}; {code}: {words}"))
 }
 

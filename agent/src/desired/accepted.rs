@@ -44,6 +44,8 @@ pub struct Accepted {
 pub enum Change {
     /// This is to be stored, then carried out.
     Next(Box<Accepted>, Box<Desired>),
+    /// It is to be told what would become of this; nothing is stored, and nothing changes.
+    DryRun(Box<Desired>),
     /// It says what already stands.
     None,
 }
@@ -132,8 +134,12 @@ impl Accepted {
         if !allows_downgrade(&document) {
             self.refuse_downgrade(&desired.functions, |id| format!("functions.{id}.version"))?;
         }
+        let dry_run = is_dry_run(&document);
         let floors = self.floors.clone();
         let next = Self { twin: Some(document), local: self.local.clone(), floors, ..Self::default() };
+        if dry_run {
+            return Ok(Change::DryRun(Box::new(next.desired(defaults)?)));
+        }
         next.accept(defaults)
     }
 
@@ -272,6 +278,11 @@ pub(super) fn read_routes(message: &Value, problems: &mut Problems) -> Option<BT
     Some(routes)
 }
 
+/// Whether a twin document or a patch asks only what would become of it.
+pub fn is_dry_run(document: &Value) -> bool {
+    document.get("dryRun") == Some(&Value::Bool(true))
+}
+
 /// Merges a patch into a document as RFC 7396 says.
 pub fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
@@ -342,6 +353,27 @@ mod tests {
         assert_eq!(two.patch(&json!({ "$version": 4 }), &defaults), Err(Refused::Gap { have: 2, got: 4 }));
         let first = Accepted::default().patch(&json!({ "$version": 1 }), &defaults);
         assert_eq!(first, Err(Refused::Gap { have: 0, got: 1 }));
+    }
+
+    #[test]
+    fn a_dry_run_follows_the_rules_of_versions_and_leaves_its_own_free() {
+        let defaults = Defaults::default();
+        let (one, _) = next(Accepted::default().document(json!({ "$version": 1 }), &defaults));
+        let functions = json!({ "a": function(1) });
+        let document = |version| json!({ "$version": version, "dryRun": true, "functions": functions });
+        for asked in [
+            one.document(document(2), &defaults),
+            one.patch(&document(2), &defaults),
+            Accepted::default().document(document(2), &defaults),
+        ] {
+            assert!(matches!(&asked, Ok(Change::DryRun(d)) if d.version == 2 && d.functions.len() == 1));
+        }
+        assert_eq!(one.document(document(1), &defaults), Err(Refused::Conflict(1)));
+        assert_eq!(one.patch(&document(3), &defaults), Err(Refused::Gap { have: 1, got: 3 }));
+        assert_eq!(one.document(document(0), &defaults).map_err(|e| e.code()), Err(400));
+        let real = json!({ "$version": 2, "dryRun": false, "functions": functions });
+        let (two, _) = next(one.document(real, &defaults));
+        assert_eq!(two.document(document(1), &defaults), Err(Refused::Stale { have: 2, got: 1 }));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! of the contract's own topics lie as a layer above it: see [`Accepted`].
 
 mod accepted;
+mod approval;
 mod artifact_url;
 mod function;
 mod ids;
@@ -22,7 +23,8 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde_json::Value;
 
-pub use accepted::{Accepted, Change, Refused, merge};
+pub use accepted::{Accepted, Change, Refused, is_dry_run, merge};
+pub use approval::{awaits_approval, new_permissions, unapproved};
 pub use artifact_url::{OciReference, S3Object, is_absolute};
 pub use function::{
     Defaults, Entrypoint, FunctionSpec, Instances, Isolation, Permissions, StatePolicy, WITHHELD,
@@ -52,6 +54,8 @@ pub struct Desired {
     pub middleware: BTreeMap<MiddlewareId, MiddlewareSpec>,
     /// What the hub sets of the agent itself.
     pub settings: Settings,
+    /// The versions of functions that may have more permissions than the ones before them.
+    pub approve: BTreeMap<FunctionId, u64>,
     /// Who asked for each of the functions.
     pub origins: BTreeMap<FunctionId, Origin>,
     /// What was added by `POST /wasm`, by its module id; the hub may use the id of its function by now.
@@ -92,6 +96,8 @@ pub struct Settings {
     pub heartbeat_interval: Option<Duration>,
     /// What the agent logs.
     pub log_level: Option<LevelFilter>,
+    /// Whether an update that asks for more permissions waits until it is approved.
+    pub gate_new_permissions: bool,
 }
 
 impl Desired {
@@ -127,9 +133,14 @@ impl Desired {
         let middleware = read_map(middleware, problems, |_, path, value, problems| {
             MiddlewareSpec::read(path, value, problems)
         });
+        let approve = root.object("approve", problems);
+        let approve =
+            read_map(approve, problems, |_, path, value, problems| read_version(path, value, problems));
         root.flag(ALLOW_DOWNGRADE, problems);
+        // What becomes of it is for `Accepted` to say.
+        root.flag("dryRun", problems);
         root.end(problems);
-        Some(Self { version: version?, functions, routes, middleware, settings, ..Self::default() })
+        Some(Self { version: version?, functions, routes, middleware, settings, approve, ..Self::default() })
     }
 }
 
@@ -137,12 +148,22 @@ impl Settings {
     fn read(mut settings: Object<'_>, problems: &mut Problems) -> Self {
         let interval = settings.number("heartbeat_interval_secs", 1..=86_400, Some(0), problems);
         let level = settings.get("log_level").map(|_| settings.parsed("log_level", problems));
+        let gate_new_permissions = settings.flag("gate_new_permissions", problems);
         settings.end(problems);
         Self {
             heartbeat_interval: interval.filter(|secs| *secs > 0).map(Duration::from_secs),
             log_level: level.flatten(),
+            gate_new_permissions,
         }
     }
+}
+
+/// Reads the version that `approve` names for a function.
+fn read_version(path: &str, value: &Value, problems: &mut Problems) -> Option<u64> {
+    if value.as_u64().is_none() {
+        problems.add(path, "the version of the function is wanted, a whole number");
+    }
+    value.as_u64()
 }
 
 /// Reads an object whose keys are ids.
@@ -207,7 +228,8 @@ mod tests {
             "functions": { "../etc": {}, "f": { "version": -1, "artifact_url": "ftp://x/y", "sha256": "abc",
                                                 "memory_pages": 99_999_999, "surprise": true } },
             "routes": { "r": { "path": "no-slash", "function_id": "f\0", "methods": "GET" } },
-            "settings": { "log_level": "loud" } });
+            "approve": { "F": 1, "f": "1" }, "dryRun": "true",
+            "settings": { "log_level": "loud", "gate_new_permissions": 1 } });
         let told =
             Desired::parse(&document, &Defaults::default()).map_or_else(|p| p.to_string(), |_| String::new());
         for path in [
@@ -223,6 +245,10 @@ mod tests {
             "routes.r.function_id:",
             "routes.r.methods:",
             "settings.log_level:",
+            "settings.gate_new_permissions:",
+            "approve.F:",
+            "approve.f:",
+            "dryRun:",
         ] {
             assert!(told.contains(path), "{path} is not in: {told}");
         }

@@ -130,6 +130,11 @@ impl Fetcher {
         }
     }
 
+    /// `artifact_max_bytes`: a larger artifact is refused.
+    pub fn max_bytes(&self) -> u64 {
+        self.settings.max_bytes
+    }
+
     /// TLS that trusts the configured authorities, or else the system's; read on first need.
     pub fn tls(&self) -> Result<TlsConfig, FetchError> {
         self.trust.tls(self.settings.ca_file.as_deref())

@@ -34,7 +34,7 @@ const BUCKETS: &[f64] = &[
 pub enum Taken {
     /// It changed desired state.
     Accepted,
-    /// It said what already stood.
+    /// It said what already stood, or asked only what would happen.
     Unchanged,
     /// It was malformed, not valid, stale or in conflict.
     Refused,

@@ -164,11 +164,20 @@ impl Operator {
 
     /// Publishes the desired state, retained. When this returns the broker has it.
     pub fn publish_desired(&mut self, document: Vec<u8>, by: Instant) -> Result<(), OperatorError> {
+        self.publish(document, true, by)
+    }
+
+    /// Publishes a dry run, which the broker does not keep: what it keeps is what the node is to be.
+    pub fn publish_dry_run(&mut self, document: Vec<u8>, by: Instant) -> Result<(), OperatorError> {
+        self.publish(document, false, by)
+    }
+
+    fn publish(&mut self, document: Vec<u8>, retain: bool, by: Instant) -> Result<(), OperatorError> {
         if document.len() > options::MAX_OUTGOING {
             return Err(OperatorError::TooLarge(document.len()));
         }
         let topic = self.topics.inbound(Inbound::Desired);
-        let asked = self.client.try_publish(topic, QoS::AtLeastOnce, true, document);
+        let asked = self.client.try_publish(topic, QoS::AtLeastOnce, retain, document);
         asked.map_err(|_| OperatorError::Late("take the message before it"))?;
         self.until(by, "acknowledge the message", |packet| matches!(packet, Packet::PubAck(_)))?;
         Ok(())

@@ -16,6 +16,7 @@ mod staging;
 mod state;
 mod swap;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::board::Board;
-use crate::desired::{Defaults, Desired, Origin, Unit};
+use crate::desired::{Defaults, Desired, Origin, Unit, awaits_approval, unapproved};
 use crate::metrics::Metrics;
 use crate::plan::{self, Plan};
 use crate::prepare::Preparer;
@@ -43,7 +44,7 @@ const SWEEP_AFTER: Duration = Duration::from_secs(30);
 /// The one owner of what is so.
 pub struct Reconciler {
     /// Prepares functions.
-    pub preparer: Preparer,
+    pub preparer: Arc<Preparer>,
     /// What functions get that do not say; what served before is read with it, and with the trust of what is wanted.
     pub defaults: Defaults,
     /// The version of this agent.
@@ -114,6 +115,7 @@ impl Reconciler {
         state.note_origins(wanted);
         self.tell_refusals(wanted, state);
         self.drop_what_is_not_admitted(wanted, state);
+        self.note_waiting(wanted, state);
         let plan = self.plan(wanted, state);
         self.tell_plan(&plan, wanted, state);
         for (unit, ids) in &plan.units {
@@ -152,6 +154,7 @@ impl Reconciler {
         if state.is_hub_unknown(wanted) || state.rollout.refused.why_twin(wanted).is_some() {
             plan.units.retain(|(unit, _)| *unit != Unit::Twin);
         }
+        plan.units.retain(|(_, ids)| !ids.iter().any(|id| state.waiting.contains_key(id)));
         if held {
             // What is the hub's stays until the twin document without it takes its place.
             plan.retire.retain(|id| state.of_device.contains(id) || state.serving(id).is_none());
@@ -189,6 +192,24 @@ impl Reconciler {
                 item.failed = Some(Failure { spec: spec.clone(), why, tries: 1, again: None });
             }
         }
+    }
+
+    /// Notes which functions may not take their place until what they ask for is approved.
+    fn note_waiting(&self, wanted: &Desired, state: &mut State) {
+        let waiting = if wanted.settings.gate_new_permissions {
+            // By what is noted, since after a restart nothing serves yet.
+            let (stood, _) = state.rollout.standing.read(&self.defaults(wanted));
+            unapproved(wanted, &stood.functions)
+        } else {
+            BTreeMap::new()
+        };
+        for (id, new) in waiting.iter().filter(|(id, new)| state.waiting.get(*id) != Some(*new)) {
+            let version = wanted.functions.get(id).map_or(0, |spec| spec.version);
+            log::warn!("function {id} v{version} waits for approval: {new}");
+            self.board.phase(id, version, Phase::Pending);
+            self.board.failed(id, &awaits_approval(id, version, new), Phase::Pending, 0, None);
+        }
+        state.waiting = waiting;
     }
 
     /// What the device does not admit any more waits for nothing that takes its place.
@@ -257,7 +278,10 @@ impl Reconciler {
         if !failures.is_empty() && state.is_held(wanted) && state.hub.version > 0 {
             failures.push(format!("version {} goes on serving", state.hub.version));
         }
-        let status = if failures.is_empty() {
+        let waiting: Vec<_> = state.waiting.keys().map(|id| id.as_str()).collect();
+        let status = if failures.is_empty() && !waiting.is_empty() {
+            DesiredStatus::new(202, format!("waits for approval of {}", waiting.join(", ")))
+        } else if failures.is_empty() {
             DesiredStatus::new(200, "applied")
         } else {
             DesiredStatus::new(500, failures.join("; "))

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) trials: BTreeMap<Unit, (Instant, Instant)>,
     /// Functions that lack instances and do not start another: how often that failed, and when it is tried again.
     pub(super) short: BTreeMap<FunctionId, (u32, Instant)>,
+    /// Functions whose new permissions wait for approval, with what is new.
+    pub(super) waiting: BTreeMap<FunctionId, String>,
     /// When going back to what served before is tried again, where that failed.
     pub(super) back: Option<(u32, Instant)>,
 }
@@ -63,6 +65,7 @@ impl Default for State {
             written: Rollout::default(),
             trials: BTreeMap::new(),
             short: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             back: None,
         }
     }

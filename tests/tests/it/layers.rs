@@ -69,6 +69,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     // 2, drivers: they know neither MQTT nor HTTP, see FORBIDDEN.
     ("prepare", 2, &[]),
     ("reconciler", 2, &["prepare"]),
+    ("rehearsal", 2, &["prepare"]),
     ("reporter", 2, &[]),
     // 3, wiring: may know everything.
     ("agent", 3, &[]),

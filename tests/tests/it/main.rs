@@ -26,6 +26,7 @@ mod compile_jail;
 mod deploying;
 mod doors;
 mod downloads;
+mod dry_run;
 mod errors;
 mod exchange;
 mod hardening;

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::broker::{PATIENCE, Place};
 use super::document::{problems, read, set_version, version};
+use super::dry_run;
 use super::outcome::{self, Outcome};
 use crate::cli::output::{Output, Style, note, span};
-use crate::desired::merge;
+use crate::desired::{is_dry_run, merge};
 use crate::mqtt::{Heard, Operator, Retained, Said};
 
 /// How often a change is published anew for another's in between.
@@ -35,6 +36,13 @@ impl Edit {
     /// Whether it names a `$version` of its own.
     fn has_version(&self) -> bool {
         matches!(self, Self::Replace(document) if document.get("$version").is_some())
+    }
+
+    /// Whether it asks by itself only what would become of it.
+    fn is_dry_run(&self) -> bool {
+        match self {
+            Self::Replace(document) | Self::Merge(document) => is_dry_run(document),
+        }
     }
 }
 
@@ -67,9 +75,13 @@ fn change(place: &Place, matches: &ArgMatches, edit: &Edit) -> anyhow::Result<Ex
     }
     let mut operator = place.connect()?;
     let kept = operator.retained(Instant::now() + PATIENCE)?;
+    let wait = matches.get_one::<u32>("wait").map_or(0, |seconds| u64::from(*seconds));
+    if matches.get_flag("dry-run") || edit.is_dry_run() {
+        let document = edited(place, edit, &Standing::of(&kept), force)?;
+        return dry_run::ask(&mut operator, document, &kept, &Output::of(matches), wait);
+    }
     let mut later = Vec::new();
     let document = publish(place, &mut operator, edit, Standing::of(&kept), force, &mut later)?;
-    let wait = matches.get_one::<u32>("wait").map_or(0, |seconds| u64::from(*seconds));
     let outcome = match wait {
         0 => Outcome::unknown(version(&document)),
         _ => outcome::wait(&mut operator, &document, &kept, later, Duration::from_secs(wait))?,
@@ -89,10 +101,10 @@ impl Standing {
         let json = |bytes: &Option<Vec<u8>>| {
             bytes.as_deref().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
         };
-        let document = json(&kept.desired).filter(Value::is_object);
+        let document = json(&kept.desired).filter(|kept| kept.is_object() && !is_dry_run(kept));
         if kept.desired.is_some() && document.is_none() {
             note(
-                "twinlet twin: the desired state that the broker keeps is not a JSON object; it is replaced",
+                "twinlet twin: what the broker keeps as desired state is a dry run, or no JSON object; it is replaced",
             );
         }
         let reported = json(&kept.reported);
@@ -104,7 +116,7 @@ impl Standing {
     /// Takes in the next document on the topic.
     fn hear(&mut self, payload: &[u8]) {
         let Ok(document) = serde_json::from_slice::<Value>(payload) else { return };
-        if version(&document) > self.version {
+        if version(&document) > self.version && !is_dry_run(&document) {
             self.version = version(&document);
             self.document = Some(document);
         }
@@ -240,6 +252,7 @@ mod tests {
             assert_eq!(standing.version, version, "{payload}");
         }
         standing.hear(b"not JSON");
+        standing.hear(br#"{ "$version": 9, "dryRun": true }"#);
         assert_eq!(standing.document, Some(json!({ "$version": 3, "b": 0 })));
     }
 }

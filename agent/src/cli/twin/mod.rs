@@ -6,12 +6,14 @@
 //! | `broker` | which broker and which node is meant |
 //! | `document` | desired state from a file, checked before it is sent |
 //! | `change` | `set` and `patch`: publishes, and notices others who do so at the same moment |
+//! | `dry_run` | asks what would become of a document, and shows the answer |
 //! | `outcome` | waits for what the node says to it |
 //! | `watch` | all that a node says, as it comes |
 
 mod broker;
 mod change;
 mod document;
+mod dry_run;
 mod outcome;
 mod watch;
 
@@ -43,6 +45,7 @@ is sent, and kept by the broker, so that a node that is away finds it when it is
 Examples:
   twinlet twin set desired.json --broker mqtts://hub.example.com --node gw-7
   jq '.settings.log_level = \"debug\"' desired.json | twinlet twin set - --node gw-7
+  twinlet twin set desired.json --node gw-7 --dry-run
 
 Exit codes: 0 applied, 1 not valid, refused or failed on the node, or not confirmed in time; 2 the command line is wrong.";
 
@@ -140,6 +143,15 @@ fn with_change(command: Command) -> Command {
             .long("force")
             .action(ArgAction::SetTrue)
             .help("Send it even where it is not valid here; the node has limits of its own"),
+        Arg::new("dry-run")
+            .long("dry-run")
+            .action(ArgAction::SetTrue)
+            .help("Ask only what would happen: downloads, disk, memory, refused imports, new permissions")
+            .long_help(
+                "Ask only what would happen: downloads, disk, memory, refused imports, new permissions. Nothing that runs \
+                 changes, the broker keeps nothing of it, and the same `$version` stays free for the real document. It \
+                 exits with 0 where the document would be applied.",
+            ),
         json_flag(),
     ])
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::broker::{PATIENCE, Place};
 use crate::backoff;
 use crate::cli::output::{Output, Style, note, span};
+use crate::desired::is_dry_run;
 use crate::mqtt::{Heard, Operator, OperatorError, Said};
 
 /// Between two attempts to connect again.
@@ -127,8 +128,9 @@ fn word<'v>(value: &'v Value, pointer: &str) -> &'v str {
 fn desired(document: &Value) -> String {
     let count = |key: &str| document.get(key).and_then(Value::as_object).map_or(0, Map::len);
     let version = number(document, "/$version");
+    let dry_run = if is_dry_run(document) { "dry run of " } else { "" };
     format!(
-        "version {version}: {} functions, {} routes, {} middleware",
+        "{dry_run}version {version}: {} functions, {} routes, {} middleware",
         count("functions"),
         count("routes"),
         count("middleware")
@@ -158,6 +160,12 @@ fn changes(last: &Value, now: &Value) -> Vec<String> {
     };
     if last.is_null() || status(last) != status(now) {
         lines.push(status(now));
+    }
+    if last.get("dryRun") != now.get("dryRun")
+        && let Some(dry_run) = now.get("dryRun")
+    {
+        let (version, words) = (number(dry_run, "/version"), word(dry_run, "/description"));
+        lines.push(format!("dry run of version {version}: {} {words}", number(dry_run, "/code")));
     }
     let functions = |of: &Value| of.get("functions").and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (functions(last), functions(now));
@@ -199,6 +207,10 @@ mod tests {
         let second = state(json!({ "b": function("running") }));
         assert_eq!(changes(&first, &second), ["b v2 running", "a is gone"]);
         assert!(changes(&second, &second).is_empty());
+        let mut asked = second.clone();
+        asked["dryRun"] = json!({ "version": 2, "code": 500, "description": "would fail" });
+        assert_eq!(changes(&second, &asked), ["dry run of version 2: 500 would fail"]);
+        assert!(changes(&asked, &second).is_empty());
     }
 
     #[test]

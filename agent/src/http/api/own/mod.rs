@@ -47,6 +47,9 @@ pub(super) fn status(service: &Service, _: &Call) -> Result<Answer, Failure> {
             "code": board.last_desired_status.code,
             "description": board.last_desired_status.description,
         },
+        "dry_run": board.dry_run.as_deref().map(|dry_run| {
+            json!({ "version": dry_run.version, "code": dry_run.code, "description": dry_run.description })
+        }),
         "functions": { "total": board.functions.len(), "running": running },
         "memory_bytes": resident_bytes(),
         "outbox": { "messages": outbox.messages, "bytes": outbox.bytes },

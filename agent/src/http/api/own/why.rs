@@ -150,6 +150,7 @@ fn started(facts: &Facts) -> Step {
             State::Bad,
             format!("failed, and not tried again until it changes: {}", last_error(facts)),
         ),
+        _ if status.held => step("started", State::Bad, last_error(facts)),
         phase => step("started", State::Wait, format!("now {}", phase.as_str())),
     }
 }
@@ -287,6 +288,7 @@ mod tests {
             since: 0,
             reported: serde_json::Map::new(),
             crashed: false,
+            held: false,
             again: None,
         };
         Facts {
@@ -308,6 +310,16 @@ mod tests {
 
     fn bad(steps: &[Step]) -> Vec<&str> {
         steps.iter().filter(|step| step.state == State::Bad).map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn one_that_is_held_back_says_until_when() {
+        let mut facts = facts(Phase::Pending, Some(2), Some("waits for approval: sends telemetry"));
+        if let Some(status) = &mut facts.status {
+            status.held = true;
+        }
+        let told = conclusion(&facts, &[wanted(&facts), started(&facts)]);
+        assert_eq!(told, "f runs version 2 and not 3: waits for approval: sends telemetry");
     }
 
     #[test]
