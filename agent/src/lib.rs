@@ -37,7 +37,7 @@
 //! `net` (one tokio runtime: MQTT, the public door, the reporter), `twin`, `reconciler`, `guest-N` (guests run there
 //! and only there), `timers` (delayed casts and restarts of actors), `epoch` (the guests' deadline clock), `local` (the
 //! local door). [`agent::Agent`] owns them all.
-//! Short-lived beside them: `fetch` (one download), `look-up` (a guest's name look-up), `http-out` (a request that a guest
+//! Short-lived beside them: `fetch` (one download, at most four that are needed), `look-up` (a guest's name look-up), `http-out` (a request that a guest
 //! sends by `wasi:http`), `local-read` and `local-write` (what a slow local client sends or gets), `api` (one operation
 //! of the management API), `rehearsal` (one dry run).
 

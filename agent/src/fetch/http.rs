@@ -2,7 +2,7 @@
 //! nothing of where bytes go.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap,
@@ -19,7 +19,9 @@ use crate::config::Fetch;
 /// Redirects that are followed.
 const MAX_REDIRECTS: usize = 5;
 /// Bytes of a refusal that are read for its reason.
-const REASON_BYTES: u64 = 4 << 10;
+const REASON_BYTES: usize = 4 << 10;
+/// How long they may take, beside one last read.
+const REASON_TIME: Duration = Duration::from_secs(5);
 /// The longest validator that is kept.
 const MAX_VALIDATOR: usize = 1_024;
 /// Bytes of a response's head, and of what is read at once.
@@ -135,12 +137,23 @@ impl Client<'_> {
 /// What a server says beside a status that is no success.
 pub(super) fn refusal(url: &str, answer: Response<Body>) -> FetchError {
     let status = answer.status().as_u16();
-    let mut text = Vec::new();
-    // The status alone says enough where the body can not be read.
-    let read = answer.into_body().into_reader().take(REASON_BYTES).read_to_end(&mut text);
-    let code = read.ok().and_then(|_| code_of(&text));
+    let code = code_of(&beginning(answer.into_body().into_reader()));
     let reason = code.map(|code| format!(" ({code})")).unwrap_or_default();
     FetchError::Status { url: shown(url), status, reason }
+}
+
+/// The beginning of a refusal, as far as it comes soon: the status alone says enough.
+fn beginning(mut body: impl Read) -> Vec<u8> {
+    let (began, mut text) = (Instant::now(), vec![0; REASON_BYTES]);
+    let mut len = 0;
+    while began.elapsed() < REASON_TIME {
+        match body.read(text.get_mut(len..).unwrap_or_default()) {
+            Ok(n @ 1..) => len = len.saturating_add(n),
+            _ => break,
+        }
+    }
+    text.truncate(len);
+    text
 }
 
 pub(super) fn refused(url: &str, why: impl Into<String>) -> FetchError {

@@ -131,9 +131,8 @@ impl Registry<'_> {
     /// Gets a token from where the registry says, as the user if there is one for this registry, else as anybody.
     fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<String, FetchError> {
         // What may be sent in the open to the registry may be so to who speaks for it.
-        if !realm.starts_with("https://")
-            && !(realm.starts_with("http://") && self.base.starts_with("http://"))
-        {
+        let in_the_open = realm.starts_with("http://") && self.base.starts_with("http://");
+        if !realm.starts_with("https://") && !in_the_open {
             return Err(refused(self.url, "the registry asks for a token from what is no https:// URL"));
         }
         let pull = format!("repository:{}:pull", self.reference.name);
