@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256 as Hasher};
+use twinlet_host::http_client::agent;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
@@ -176,7 +177,7 @@ impl Fetcher {
             config = config.tls_config(self.tls()?);
         }
         // An agent for this one download, so that an idle gateway holds no connection and no buffers.
-        let answer = config.build().new_agent().get(url).call();
+        let answer = agent(config.build()).get(url).call();
         let answer = answer.map_err(|source| FetchError::Network { url: shown(url), source })?;
         match answer.status().as_u16() {
             200 => Ok(Box::new(answer.into_body().into_reader())),

@@ -35,6 +35,7 @@ pub mod broker;
 pub mod certs;
 pub mod cli;
 pub mod desired;
+pub mod faketime;
 pub mod guests;
 pub mod http;
 pub mod hub;
@@ -46,6 +47,7 @@ pub mod scripted;
 pub mod site;
 pub mod slow;
 pub mod tls;
+pub mod tls_front;
 pub mod wait;
 
 pub use agent::{Agent, AgentBuilder};

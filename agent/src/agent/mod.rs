@@ -1,6 +1,7 @@
 //! The whole agent as one value: opens what it keeps, starts its threads, passes settings on, and ends them in the
 //! reverse order. Knows who is connected to whom, and nothing of what they do.
 
+mod circumstances;
 mod doors;
 mod net;
 mod notify;
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use circumstances::{Circumstances, Paced};
 pub use doors::Unusable;
 use doors::{Guard, Guarded, open_doors};
 use net::Net;
@@ -24,6 +26,7 @@ pub use settings::Live;
 use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
+use crate::clock::Floor;
 use crate::compile::Compiler;
 use crate::config::{Config, NodeId};
 use crate::desired::{Defaults, Instances, Isolation};
@@ -63,6 +66,7 @@ pub struct Agent {
     live: Live,
     guarded: Guarded,
     outbox: Arc<Outbox>,
+    floor: Arc<Floor>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
     board: Arc<Board>,
@@ -100,11 +104,12 @@ impl Agent {
         );
         let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
         let store = Arc::new(store);
+        let floor = Arc::new(Floor::restore(&store));
         if let Some(aside) = aside {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
             doors::store_lost(&store);
         }
-        Self::assemble(config, state, node, store.clone(), guard).inspect_err(|_| {
+        Self::assemble(config, (state, node), (store.clone(), floor), guard).inspect_err(|_| {
             // The database is not at fault.
             if let Err(error) = store.started() {
                 log::warn!("noting that the start got through: {error}");
@@ -114,9 +119,8 @@ impl Agent {
 
     fn assemble(
         config: &Config,
-        state: StateDir,
-        node: NodeId,
-        store: Arc<Store>,
+        (state, node): (StateDir, NodeId),
+        (store, floor): (Arc<Store>, Arc<Floor>),
         guard: Guard,
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(VERSION)?;
@@ -135,6 +139,8 @@ impl Agent {
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
         let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
+        let (clock_steps, of_clock) = Paced::new();
+        let (changes, of_circumstances) = Paced::new();
         let reconciler = Reconciler {
             preparer: Preparer {
                 fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
@@ -157,6 +163,7 @@ impl Agent {
             cache_bytes: config.cache_bytes,
             runtime: handle.clone(),
             progress: Arc::new(AtomicU64::new(0)),
+            circumstances: of_circumstances,
         };
         let progress = reconciler.progress.clone();
         let of_reconciler = desired.clone();
@@ -207,6 +214,7 @@ impl Agent {
             publish: to_publish,
             outbox: outbox.clone(),
             connection: connected,
+            clock_steps: of_clock,
             counters: counters.clone(),
         };
         let mqtt = handle.spawn(mqtt::run(links, followed.mqtt, mqtt_stop));
@@ -224,6 +232,14 @@ impl Agent {
         };
         handle.spawn(reporter.run());
         handle.spawn(settings::follow_log_level(followed.log_level, desired));
+        let circumstances = Circumstances {
+            floor: floor.clone(),
+            actors: actors.clone(),
+            connection: connection.clone(),
+            clock_steps,
+            changes,
+        };
+        handle.spawn(circumstances.run());
         handle.spawn(settings::count_hub(
             connection.clone(),
             counters,
@@ -238,6 +254,7 @@ impl Agent {
             live,
             guarded: doors.guarded,
             outbox,
+            floor,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
             board,
@@ -316,6 +333,7 @@ impl Agent {
                 self.shutdown_timeout.as_secs()
             );
         }
+        self.floor.keep_now();
         self.drain_outbox();
         let goodbye = Instant::now() + GOODBYE;
         self.stop_mqtt.send_replace(Some(goodbye.into()));

@@ -86,6 +86,15 @@ impl State {
         self.of_device.retain(|id| wanted.functions.contains_key(id) || functions.contains_key(id));
     }
 
+    /// Has what waits to be tried again tried now, and wait no longer after that than after a first failure.
+    pub(super) fn try_all_again(&mut self, now: Instant) {
+        for failure in self.functions.values_mut().filter_map(|item| item.failed.as_mut()) {
+            if failure.again.is_some() {
+                (failure.again, failure.tries) = (Some(now), 0);
+            }
+        }
+    }
+
     /// Whether every function serves as it is wanted.
     pub(super) fn is_as_wanted(&self, wanted: &Desired) -> bool {
         wanted.functions.iter().all(|(id, spec)| {

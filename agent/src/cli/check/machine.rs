@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use twinlet_host::clock::{RELEASE_UNIX_MS, kernel_is_synchronised};
+use twinlet_host::wall::{RELEASE_UNIX_MS, kernel_is_synchronised};
 
 use super::finding::Finding;
 use super::{DEADLINE, Given};

@@ -1,0 +1,117 @@
+//! Looks once a second whether something has changed that lets succeed what failed before: the clock was set, or the
+//! broker can be reached again. Who waits to try again is told, and need not wait for its turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use twinlet_host::wall;
+
+use crate::actors::Actors;
+use crate::clock::{Floor, Steps};
+use crate::hub::Connection;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The least time between two tellings, so that a clock that is set again and again or a broker that comes and goes
+/// does not undo what back-offs are for.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Who is told what.
+pub(super) struct Circumstances {
+    pub(super) floor: Arc<Floor>,
+    pub(super) actors: Arc<Actors>,
+    pub(super) connection: watch::Receiver<Connection>,
+    /// Counts how often the clock was set.
+    pub(super) clock_steps: Paced,
+    /// Counts these, and how often the broker came back.
+    pub(super) changes: Paced,
+}
+
+impl Circumstances {
+    /// Runs until the agent ends.
+    pub(super) async fn run(mut self) {
+        let mut steps = Steps::from(Instant::now(), wall::now());
+        let mut session = 0;
+        loop {
+            if let Ok(Err(_gone)) = tokio::time::timeout(LOOK_EVERY, self.connection.changed()).await {
+                return;
+            }
+            wall::confirm_floor();
+            let stepped = steps.look(Instant::now(), wall::now());
+            if let Some(by) = stepped {
+                log::info!("the clock was set by {by:+.0} s");
+                self.clock_steps.due();
+                self.changes.due();
+            }
+            let is_up = match *self.connection.borrow_and_update() {
+                Connection::Up { session } => Some(session),
+                Connection::Down { .. } => None,
+            };
+            if let Some(up) = is_up
+                && up != session
+            {
+                session = up;
+                self.changes.due();
+            }
+            let (floor, actors) = (self.floor.clone(), self.actors.clone());
+            if stepped.is_some() || floor.wants_writing() {
+                // It waits for the disk, which this thread must not.
+                tokio::task::spawn_blocking(move || {
+                    floor.keep();
+                    if stepped.is_some() {
+                        actors.clock_stepped();
+                    }
+                });
+            }
+            self.clock_steps.tell(Instant::now());
+            self.changes.tell(Instant::now());
+        }
+    }
+}
+
+/// Tells that something happened, not too often, and in the end always.
+pub(super) struct Paced {
+    to: watch::Sender<u64>,
+    due: bool,
+    told: Option<Instant>,
+}
+
+impl Paced {
+    pub(super) fn new() -> (Self, watch::Receiver<u64>) {
+        let (to, from) = watch::channel(0);
+        (Self { to, due: false, told: None }, from)
+    }
+
+    /// It happened.
+    fn due(&mut self) {
+        self.due = true;
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let rested = self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE);
+        if self.due && rested {
+            (self.due, self.told) = (false, Some(now));
+            self.to.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_is_told_at_once_and_more_together_after_a_pause() {
+        let (mut paced, told) = Paced::new();
+        let begin = Instant::now();
+        paced.tell(begin);
+        assert_eq!(*told.borrow(), 0, "nothing happened");
+        for (after, count) in [(0, 1), (1, 1), (9, 1), (10, 2), (11, 2), (30, 3)] {
+            paced.due();
+            paced.tell(begin + Duration::from_secs(after));
+            assert_eq!(*told.borrow(), count, "after {after} s");
+        }
+        paced.tell(begin + Duration::from_secs(60));
+        assert_eq!(*told.borrow(), 3, "it is told once");
+    }
+}
