@@ -18,7 +18,9 @@ pub fn needs_faketime() -> bool {
     let found = library().is_some();
     if !found {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        eprintln!("*** LEFT OUT: {test} needs libfaketime, which is not installed (apt-get install faketime) ***");
+        eprintln!(
+            "*** LEFT OUT: {test} needs libfaketime, which is not installed (apt-get install faketime) ***"
+        );
     }
     found
 }
@@ -79,6 +81,7 @@ pub fn now() -> u64 {
 }
 
 fn library() -> Option<PathBuf> {
-    let of_distribution = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let of_distribution =
+        std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
     of_distribution.map(|dir| dir.join("faketime/libfaketime.so.1")).find(|file| file.is_file())
 }

@@ -15,6 +15,8 @@
 //! | [`keys`] | API keys, and requests that are signed |
 //! | [`tls`] | TLS as a client of the public door speaks it |
 //! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
+//! | [`tls_front`] | TLS in front of an HTTP server, with certificates that change |
+//! | [`faketime`] | a wall clock of the agent's own, by libfaketime |
 //! | [`agent`] | the process under test |
 //! | [`cli`] | the command line beside a running agent, piped and on a terminal |
 //! | [`metrics`] | the text of `/metrics`, parsed |

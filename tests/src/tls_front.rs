@@ -94,7 +94,9 @@ fn answer(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut response = Vec::new();
     let refusal = *shared.refusal.lock().unwrap();
     match refusal {
-        Some(status) => write!(response, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?,
+        Some(status) => {
+            write!(response, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?
+        }
         None => {
             let mut server = TcpStream::connect(&shared.behind)?;
             server.write_all(&head)?;

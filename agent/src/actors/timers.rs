@@ -186,6 +186,7 @@ impl Timers {
             let changes: Vec<_> = some.iter().map(|(key, value)| (&key[..], Some(&value[..]))).collect();
             self.table.commit(&changes)?;
         }
+        log::debug!("the clock was set: wrote {} timers by the new time", records.len());
         Ok(())
     }
 
