@@ -233,7 +233,7 @@ impl ReportSink for Board {
     }
 }
 
-/// Seconds since 1970 by the device's clock, which may be wrong, but is never before its floor.
+/// Seconds since 1970 by the device's clock, which may be wrong.
 pub fn unix_seconds() -> u64 {
     wall::now_secs()
 }

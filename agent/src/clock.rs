@@ -1,77 +1,100 @@
-//! What the agent does for the device's clock ([`twinlet_host::wall`]): keeps its floor over restarts, and notices when
+//! What the agent does for the device's clock ([`twinlet_host::wall`]): keeps what it knows over restarts, and notices when
 //! it was set. Knows nothing of who needs to know.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use twinlet_host::wall;
 
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, Table};
 
-/// The table that holds the floor, and its one key.
+/// The table that holds them, and its one key.
 const TABLE: &str = "clock";
-const KEY: &[u8] = b"floor";
-/// How far the floor moves on before it is written again, in milliseconds: an hour, which spares the flash. After a power
-/// cut the clock is behind by as much at most, beside the time without power.
+const KEY: &[u8] = b"times";
+/// How far the time moves on before it is written again, in milliseconds: an hour, which spares the flash. After a power
+/// cut a clock that is not set is behind by as much at most, beside the time without power.
 const WORTH_WRITING_MS: u64 = 3_600_000;
-/// How far it may have been lowered.
-const TOO_HIGH_MS: u64 = 300_000;
+/// How far it may go back.
+const WORTH_LOWERING_MS: u64 = 300_000;
 /// By how much the wall clock must leave the monotonic one to have been set, and not only be slewed.
 const STEP: Duration = Duration::from_secs(2);
 
-/// The floor on the disk.
-pub struct Floor {
+/// The floor and the last time on the disk.
+pub struct Kept {
     table: Table,
-    /// What stands there, in milliseconds since 1970.
-    kept: AtomicU64,
+    times: Mutex<Times>,
 }
 
-impl Floor {
-    /// Raises the clock's floor to what an earlier run has kept. What can not be read raises nothing.
+/// In milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Times {
+    floor: u64,
+    last: u64,
+}
+
+impl Times {
+    fn now() -> Self {
+        Self { floor: wall::floor_ms(), last: wall::now_ms() }
+    }
+
+    fn read(record: &[u8]) -> Option<Self> {
+        let (floor, last) = record.split_first_chunk()?;
+        Some(Self { floor: u64::from_be_bytes(*floor), last: u64::from_be_bytes(last.try_into().ok()?) })
+    }
+
+    fn write(self) -> Vec<u8> {
+        [self.floor.to_be_bytes(), self.last.to_be_bytes()].concat()
+    }
+}
+
+impl Kept {
+    /// Goes on from what an earlier run has kept. What can not be read says nothing.
     pub fn restore(store: &Arc<Store>) -> Self {
         let table = store.table(TABLE);
-        let kept = match table.get(KEY) {
-            Ok(value) => value.and_then(|value| value.try_into().ok()).map_or(0, u64::from_be_bytes),
-            Err(StoreError::Damaged(_)) => {
-                if let Err(error) = table.discard_damaged(KEY) {
-                    log::warn!("removing the damaged floor of the clock: {error}");
-                }
-                0
-            }
+        let times = match table.get(KEY) {
+            Ok(record) => record.and_then(|record| Times::read(&record)),
             Err(error) => {
-                log::warn!("reading the floor of the clock: {error}");
-                0
+                log::warn!("reading the time of the last run: {error}");
+                None
             }
         };
-        wall::raise_floor(kept);
+        let times = times.unwrap_or_default();
+        wall::restore(times.floor, times.last);
+        wall::look();
         if !wall::is_set() {
             let shown = crate::moment::rfc3339(wall::now_ms());
-            log::warn!("this clock is not set; until it is, the time is taken to be {shown} or later");
+            log::warn!("this clock is not set; until it is, the time is taken to be {shown}");
         }
-        Self { table, kept: AtomicU64::new(kept) }
+        Self { table, times: Mutex::new(times) }
     }
 
-    /// Whether the floor has moved far enough to be written again, or was lowered.
+    /// Whether time has moved far enough to be written again, or was set back.
     pub fn wants_writing(&self) -> bool {
-        let (floor, kept) = (wall::floor_ms(), self.kept.load(Relaxed));
-        floor >= kept.saturating_add(WORTH_WRITING_MS) || floor.saturating_add(TOO_HIGH_MS) < kept
+        let (now, kept) = (Times::now(), *self.times());
+        let moved = |now: u64, kept: u64| {
+            now >= kept.saturating_add(WORTH_WRITING_MS) || now.saturating_add(WORTH_LOWERING_MS) < kept
+        };
+        moved(now.floor, kept.floor) || moved(now.last, kept.last)
     }
 
-    /// Writes the floor where it [wants it](Self::wants_writing). Blocks.
+    /// Writes the times where they [want it](Self::wants_writing). Blocks.
     pub fn keep(&self) {
         if self.wants_writing() {
             self.keep_now();
         }
     }
 
-    /// Writes the floor as it is now. Blocks.
+    /// Writes the times as they are now. Blocks.
     pub fn keep_now(&self) {
-        let floor = wall::floor_ms();
-        match self.table.commit(&[(KEY, Some(&floor.to_be_bytes()))]) {
-            Ok(()) => self.kept.store(floor, Relaxed),
-            Err(error) => log::warn!("keeping the floor of the clock: {error}; tried again"),
+        let times = Times::now();
+        match self.table.commit(&[(KEY, Some(&times.write()))]) {
+            Ok(()) => *self.times() = times,
+            Err(error) => log::warn!("keeping the time: {error}"),
         }
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,22 +135,22 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_is_kept_and_found_again() {
+    fn the_time_is_kept_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(dir.path()).unwrap().0);
-        let floor = Floor::restore(&store);
-        floor.keep();
-        let kept = floor.kept.load(Relaxed);
-        assert!(kept >= wall::RELEASE_UNIX_MS);
-        floor.keep();
-        assert_eq!(floor.kept.load(Relaxed), kept, "it has hardly moved");
-        // As if a time source had lowered it since.
-        floor.kept.store(kept + TOO_HIGH_MS * 2, Relaxed);
-        floor.keep();
-        assert!(floor.kept.load(Relaxed) < kept + TOO_HIGH_MS * 2);
-        assert!(Floor::restore(&store).kept.load(Relaxed) >= kept);
-        // What is no time raises nothing.
-        floor.table.commit(&[(KEY, Some(b"short"))]).unwrap();
-        assert_eq!(Floor::restore(&store).kept.load(Relaxed), 0);
+        let kept = Kept::restore(&store);
+        kept.keep();
+        let first = *kept.times();
+        assert!(first.floor >= wall::RELEASE_UNIX_MS && first.last >= first.floor);
+        kept.keep();
+        assert_eq!(*kept.times(), first, "it has hardly moved");
+        // As if a time source had set it back since.
+        kept.times().floor += WORTH_LOWERING_MS * 2;
+        kept.keep();
+        assert!(kept.times().floor < first.floor + WORTH_LOWERING_MS);
+        assert_eq!(*Kept::restore(&store).times(), *kept.times());
+        // What is no time says nothing.
+        kept.table.commit(&[(KEY, Some(b"short"))]).unwrap();
+        assert_eq!(*Kept::restore(&store).times(), Times::default());
     }
 }

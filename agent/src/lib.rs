@@ -26,7 +26,7 @@
 //! | [`board`], [`status`], [`metrics`], [`process`], [`logs`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
 //! | [`backoff`], [`moment`] | how long until the next try; a moment in writing | of what |
-//! | [`clock`] | keeps the floor of the device's clock, notices that it was set | who needs the time |
+//! | [`clock`] | keeps what the device knows of the time, notices that its clock was set | who needs the time |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
 //! | [`cli`] | the command line | the rest |
 //!

@@ -1,8 +1,8 @@
 //! How this device verifies the certificates of brokers and servers: as WebPKI says, at the time of [`wall`], and with
 //! one thing more to say where that time is not known. It knows nothing of what is carried.
 //!
-//! Where no time source keeps the clock, what it shows is not before the true time, or is it: a certificate that has
-//! expired by it has expired, but one that is not valid *yet* may be. Such a one is taken when there is one moment from
+//! Where no time source keeps the clock, it may be late: a certificate that has expired by it is refused, but one that is
+//! not valid *yet* may well be. Such a one is taken when there is one moment from
 //! now on at which it and all above it are valid. What this gives away is little: a certificate is stolen or outlives its
 //! use, which its end bounds; nobody gains by one whose time is still to come. What it saves is the device that lay on a
 //! shelf while the broker's certificate was renewed.
@@ -45,7 +45,7 @@ struct DeviceTime;
 
 impl TimeProvider for DeviceTime {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(wall::now()))
+        Some(UnixTime::since_unix_epoch(wall::at_least()))
     }
 }
 

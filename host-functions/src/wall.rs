@@ -1,13 +1,14 @@
-//! The wall clock as this device can know it: the system's, but never before a floor.
+//! The wall clock as this device can know it.
 //!
 //! A gateway without a battery-backed clock starts in 1970, or where it was when it was switched off, and stays there
-//! until someone sets it. The floor is a time that certainly has come: that of this release, that of an earlier
-//! run which the agent has kept, or that of a certificate which a trusted authority had issued. It moves on with the
-//! monotonic clock. What the system's clock says before the floor is wrong, and the floor is shown instead.
+//! until someone sets it. Two times tell more than that, and both go on with the monotonic clock:
 //!
-//! Only what is confirmed raises the floor, since one in the future would make good certificates look expired: the
-//! system's time raises it while the kernel says that a time source keeps it, and nothing else that the system says
-//! does. A time source also lowers it, so that what a wrong one has raised a right one mends.
+//! - The *floor* has certainly come. It is that of this release; the system's while the kernel says that a time source
+//!   keeps it; the beginning of a certificate that verified, which an authority had issued by then. Nothing else raises
+//!   it, since a floor in the future would make good certificates look expired, and a time source lowers it again, so
+//!   that what a wrong one did a right one mends. A system's clock before the floor is not set.
+//! - The *last* time is what was shown before the clock was lost, over restarts, right or wrong. It is shown while the
+//!   clock is not set, and for nothing more.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,14 +19,23 @@ pub const RELEASE_UNIX_MS: u64 = 1_793_491_200_000;
 /// The system's clock may be this far before the floor and count as set: two clocks never agree to the millisecond.
 const TOLERANCE_MS: u64 = 300_000;
 
-/// What the wall clock showed, at least, when the monotonic one was at zero; in milliseconds since 1970.
+/// The floor when the monotonic clock was at zero; in milliseconds since 1970.
 static FLOOR_AT_START: AtomicU64 = AtomicU64::new(RELEASE_UNIX_MS);
+/// The last time, likewise.
+static LAST_AT_START: AtomicU64 = AtomicU64::new(0);
 
-/// The time since 1970: the system's clock, or the floor where that is later.
+/// The time since 1970: the system's where it is set, else the last that was known.
 pub fn now() -> Duration {
-    let (system, floor) = (system(), Duration::from_millis(floor_ms()));
-    // The latter is a system call, and rarely needed.
-    if system >= floor || is_kept(millis(system)) { system } else { floor }
+    let (system, floor) = (system(), floor_ms());
+    let since_1970 = millis(system);
+    // The last of these is a system call, and rarely needed.
+    if since_1970 >= floor || is_kept(since_1970) {
+        system
+    } else if since_1970.saturating_add(TOLERANCE_MS) >= floor {
+        Duration::from_millis(floor)
+    } else {
+        Duration::from_millis(floor.max(LAST_AT_START.load(Relaxed).saturating_add(elapsed_ms())))
+    }
 }
 
 /// As [`now`], in milliseconds.
@@ -38,13 +48,18 @@ pub fn now_secs() -> u64 {
     now().as_secs()
 }
 
+/// The time at which certificates are verified: the system's where it is set, else the floor.
+pub fn at_least() -> Duration {
+    if is_set() { now() } else { Duration::from_millis(floor_ms()) }
+}
+
 /// Milliseconds since 1970 that have certainly passed.
 pub fn floor_ms() -> u64 {
     FLOOR_AT_START.load(Relaxed).saturating_add(elapsed_ms())
 }
 
-/// Whether the system's clock shows a time that can be. Where it does not, [`now`] is the floor, and may lie as far
-/// behind as the device was switched off.
+/// Whether the system's clock shows a time that can be. Where it does not, [`now`] lies as far behind as the device was
+/// switched off, and more.
 pub fn is_set() -> bool {
     let system = millis(system());
     system.saturating_add(TOLERANCE_MS) >= floor_ms() || is_kept(system)
@@ -55,16 +70,27 @@ pub fn is_synchronised() -> bool {
     is_kept(millis(system()))
 }
 
+/// Goes on from what an earlier run knew, in milliseconds since 1970.
+pub fn restore(floor: u64, last: u64) {
+    raise_floor(floor);
+    LAST_AT_START.store(last.saturating_sub(elapsed_ms()), Relaxed);
+}
+
 /// Raises the floor to a time that certainly has come, in milliseconds since 1970.
 pub fn raise_floor(unix_ms: u64) {
     FLOOR_AT_START.fetch_max(unix_ms.saturating_sub(elapsed_ms()), Relaxed);
 }
 
-/// Takes over the system's time as the floor, up or down, where a time source keeps it.
-pub fn confirm_floor() {
+/// Takes in what the system's clock shows now: as the last time where it is set, and as the floor, up or down, where a
+/// time source keeps it.
+pub fn look() {
     let system = millis(system());
+    let at_start = system.saturating_sub(elapsed_ms());
     if is_kept(system) {
-        FLOOR_AT_START.store(system.saturating_sub(elapsed_ms()).max(RELEASE_UNIX_MS), Relaxed);
+        FLOOR_AT_START.store(at_start.max(RELEASE_UNIX_MS), Relaxed);
+    }
+    if is_set() {
+        LAST_AT_START.store(at_start, Relaxed);
     }
 }
 
@@ -101,22 +127,26 @@ fn elapsed_ms() -> u64 {
 mod tests {
     use super::*;
 
-    /// One test, since the floor is the whole process's.
+    /// One test, since these times are the whole process's.
     #[test]
     fn the_time_is_never_before_the_floor_and_the_floor_is_never_before_the_release() {
         assert!(floor_ms() >= RELEASE_UNIX_MS);
         raise_floor(1);
         assert!(floor_ms() >= RELEASE_UNIX_MS);
+        look();
         // Ten years on from here the system's clock is certainly behind the floor.
-        let later = millis(system()).max(RELEASE_UNIX_MS) + 10 * 365 * 86_400_000;
+        let years = 10 * 365 * 86_400_000;
+        let later = millis(system()).max(RELEASE_UNIX_MS) + years;
         raise_floor(later);
         assert!(floor_ms() >= later);
-        assert!(is_set() == kernel_is_synchronised(), "behind the floor, only a time source makes it right");
-        let shown = now_ms();
-        assert!(if kernel_is_synchronised() { shown < later } else { shown >= later });
-        raise_floor(later - 1_000);
+        let kept = kernel_is_synchronised();
+        assert!(is_set() == kept, "behind the floor, only a time source makes it right");
+        assert!((now_ms() < later) == kept && (millis(at_least()) < later) == kept);
+        restore(later - 1_000, later + years);
         assert!(floor_ms() >= later, "it is not lowered by what is earlier");
-        confirm_floor();
-        assert!((floor_ms() < later) == kernel_is_synchronised(), "but by a time source");
+        assert!((now_ms() < later) == kept, "what was shown last is shown on");
+        assert!(kept || (now_ms() >= later + years && millis(at_least()) < later + years), "and only shown");
+        look();
+        assert!((floor_ms() < later) == kept, "a time source lowers it");
     }
 }

@@ -32,6 +32,8 @@ pub struct Certs {
     pub expired: Pair,
     /// As `server`, but its time runs out in 2030.
     pub brief: Pair,
+    /// As `server`, but signed by the other authority.
+    pub foreign: Pair,
     /// As `server`, but its time begins in 2036.
     pub later: Pair,
     /// For a client.
@@ -56,11 +58,20 @@ impl Certs {
             server: server(&at, "server", &ours, 2020..2099),
             expired: server(&at, "expired", &ours, 2020..2021),
             brief: server(&at, "brief", &ours, 2020..2030),
+            foreign: server(&at, "foreign", &other, 2020..2099),
             later: server(&at, "later", &ours, 2036..2099),
             client: client(&at, "client", &ours),
             stranger: client(&at, "stranger", &other),
             dir,
         }
+    }
+
+    /// What stands under the name of `server` now, under another name.
+    pub fn of_server(&self) -> Pair {
+        let (cert, key) = (self.dir().join("before.pem"), self.dir().join("before.key"));
+        std::fs::copy(&self.server.cert, &cert).unwrap();
+        std::fs::copy(&self.server.key, &key).unwrap();
+        Pair { cert, key }
     }
 
     /// Puts another certificate under the name of `server`, as one that is renewed.

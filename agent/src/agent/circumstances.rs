@@ -8,17 +8,17 @@ use tokio::sync::watch;
 use twinlet_host::wall;
 
 use crate::actors::Actors;
-use crate::clock::{Floor, Steps};
+use crate::clock::{Kept, Steps};
 use crate::hub::Connection;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The least time between two tellings, so that a clock that is set again and again or a broker that comes and goes
-/// does not undo what back-offs are for.
-const PAUSE: Duration = Duration::from_secs(10);
+/// So much is told within such a time, so that a clock that is set again and again or a broker that comes and goes does
+/// not undo what back-offs are for.
+const TOLD: (usize, Duration) = (3, Duration::from_secs(30));
 
 /// Who is told what.
 pub(super) struct Circumstances {
-    pub(super) floor: Arc<Floor>,
+    pub(super) time: Arc<Kept>,
     pub(super) actors: Arc<Actors>,
     pub(super) connection: watch::Receiver<Connection>,
     /// Counts how often the clock was set.
@@ -36,7 +36,7 @@ impl Circumstances {
             if let Ok(Err(_gone)) = tokio::time::timeout(LOOK_EVERY, self.connection.changed()).await {
                 return;
             }
-            wall::confirm_floor();
+            wall::look();
             let stepped = steps.look(Instant::now(), wall::now());
             if let Some(by) = stepped {
                 log::info!("the clock was set by {by:+.0} s");
@@ -53,11 +53,11 @@ impl Circumstances {
                 session = up;
                 self.changes.due();
             }
-            let (floor, actors) = (self.floor.clone(), self.actors.clone());
-            if stepped.is_some() || floor.wants_writing() {
+            let (time, actors) = (self.time.clone(), self.actors.clone());
+            if stepped.is_some() || time.wants_writing() {
                 // It waits for the disk, which this thread must not.
                 tokio::task::spawn_blocking(move || {
-                    floor.keep();
+                    time.keep();
                     if stepped.is_some() {
                         actors.clock_stepped();
                     }
@@ -73,13 +73,14 @@ impl Circumstances {
 pub(super) struct Paced {
     to: watch::Sender<u64>,
     due: bool,
-    told: Option<Instant>,
+    /// When, the longest ago first.
+    told: [Option<Instant>; TOLD.0],
 }
 
 impl Paced {
     pub(super) fn new() -> (Self, watch::Receiver<u64>) {
         let (to, from) = watch::channel(0);
-        (Self { to, due: false, told: None }, from)
+        (Self { to, due: false, told: [None; TOLD.0] }, from)
     }
 
     /// It happened.
@@ -88,9 +89,10 @@ impl Paced {
     }
 
     fn tell(&mut self, now: Instant) {
-        let rested = self.told.is_none_or(|told| now.saturating_duration_since(told) >= PAUSE);
-        if self.due && rested {
-            (self.due, self.told) = (false, Some(now));
+        let [first, ..] = &mut self.told;
+        if self.due && first.is_none_or(|told| now.saturating_duration_since(told) >= TOLD.1) {
+            (self.due, *first) = (false, Some(now));
+            self.told.rotate_left(1);
             self.to.send_modify(|count| *count += 1);
         }
     }
@@ -101,17 +103,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_is_told_at_once_and_more_together_after_a_pause() {
+    fn some_are_told_at_once_and_more_together_after_a_pause() {
         let (mut paced, told) = Paced::new();
         let begin = Instant::now();
         paced.tell(begin);
         assert_eq!(*told.borrow(), 0, "nothing happened");
-        for (after, count) in [(0, 1), (1, 1), (9, 1), (10, 2), (11, 2), (30, 3)] {
+        for (after, count) in [(0, 1), (1, 2), (9, 3), (10, 3), (29, 3), (30, 4), (31, 5), (32, 5)] {
             paced.due();
             paced.tell(begin + Duration::from_secs(after));
             assert_eq!(*told.borrow(), count, "after {after} s");
         }
         paced.tell(begin + Duration::from_secs(60));
-        assert_eq!(*told.borrow(), 3, "it is told once");
+        assert_eq!(*told.borrow(), 6, "what was left");
+        paced.tell(begin + Duration::from_secs(90));
+        assert_eq!(*told.borrow(), 6, "once");
     }
 }

@@ -26,7 +26,7 @@ pub use settings::Live;
 use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
-use crate::clock::Floor;
+use crate::clock::Kept;
 use crate::compile::Compiler;
 use crate::config::{Config, NodeId};
 use crate::desired::{Defaults, Instances, Isolation};
@@ -66,7 +66,7 @@ pub struct Agent {
     live: Live,
     guarded: Guarded,
     outbox: Arc<Outbox>,
-    floor: Arc<Floor>,
+    time: Arc<Kept>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
     board: Arc<Board>,
@@ -104,12 +104,12 @@ impl Agent {
         );
         let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
         let store = Arc::new(store);
-        let floor = Arc::new(Floor::restore(&store));
+        let time = Arc::new(Kept::restore(&store));
         if let Some(aside) = aside {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
             doors::store_lost(&store);
         }
-        Self::assemble(config, (state, node), (store.clone(), floor), guard).inspect_err(|_| {
+        Self::assemble(config, (state, node), (store.clone(), time), guard).inspect_err(|_| {
             // The database is not at fault.
             if let Err(error) = store.started() {
                 log::warn!("noting that the start got through: {error}");
@@ -120,7 +120,7 @@ impl Agent {
     fn assemble(
         config: &Config,
         (state, node): (StateDir, NodeId),
-        (store, floor): (Arc<Store>, Arc<Floor>),
+        (store, time): (Arc<Store>, Arc<Kept>),
         guard: Guard,
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(VERSION)?;
@@ -233,7 +233,7 @@ impl Agent {
         handle.spawn(reporter.run());
         handle.spawn(settings::follow_log_level(followed.log_level, desired));
         let circumstances = Circumstances {
-            floor: floor.clone(),
+            time: time.clone(),
             actors: actors.clone(),
             connection: connection.clone(),
             clock_steps,
@@ -254,7 +254,7 @@ impl Agent {
             live,
             guarded: doors.guarded,
             outbox,
-            floor,
+            time,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
             board,
@@ -333,7 +333,7 @@ impl Agent {
                 self.shutdown_timeout.as_secs()
             );
         }
-        self.floor.keep_now();
+        self.time.keep_now();
         self.drain_outbox();
         let goodbye = Instant::now() + GOODBYE;
         self.stop_mqtt.send_replace(Some(goodbye.into()));

@@ -11,7 +11,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector as Connects, Either, LazyBuffers,
-    NextTimeout, TcpConnector, Transport, TransportAdapter, time,
+    NextTimeout, TcpConnector, Transport, TransportAdapter, time as ticks,
 };
 use ureq::{Agent, Error};
 
@@ -71,10 +71,10 @@ impl<In: Transport> Connects<In> for Connector {
 /// What is left for the handshake, once the connection is there.
 fn left(details: &ConnectionDetails<'_>) -> NextTimeout {
     let mut left = details.timeout;
-    if let (time::Duration::Exact(whole), time::Instant::Exact(began), time::Instant::Exact(now)) =
+    if let (ticks::Duration::Exact(whole), ticks::Instant::Exact(began), ticks::Instant::Exact(now)) =
         (left.after, details.now, (details.current_time)())
     {
-        left.after = time::Duration::Exact(whole.saturating_sub(now.saturating_duration_since(began)));
+        left.after = ticks::Duration::Exact(whole.saturating_sub(now.saturating_duration_since(began)));
     }
     left
 }

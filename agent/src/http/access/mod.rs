@@ -203,7 +203,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Seconds since 1970, by this node's clock. Where it is not set, its floor would not do: it is a time long past, and
+/// Seconds since 1970, by this node's clock. Where it is not set, the last that was known would not do: it is past, and
 /// a signature that was overheard then could be good again.
 fn now() -> u64 {
     if wall::is_set() { wall::now_secs() } else { NOT_SET }
