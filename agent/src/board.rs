@@ -4,12 +4,13 @@
 mod dry_run;
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::sync::watch;
 use twinlet_host::ReportSink;
 use twinlet_host::twin::Error as ReportError;
+use twinlet_host::wall;
 
 use crate::desired::{FunctionId, Origin};
 use crate::status::{DesiredStatus, FunctionStatus, Phase, Status};
@@ -258,13 +259,12 @@ impl ReportSink for Board {
 
 /// Seconds since 1970 by the device's clock, which may be wrong.
 pub fn unix_seconds() -> u64 {
-    unix_millis() / 1_000
+    wall::now_secs()
 }
 
-/// Milliseconds since 1970 by the device's clock, which may be wrong.
+/// The same in milliseconds.
 pub fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    wall::now_ms()
 }
 
 fn cut(error: &str) -> String {

@@ -27,6 +27,7 @@
 //! | [`board`], [`status`], [`metrics`], [`process`], [`logs`] | what is so, in words and numbers | who reads it |
 //! | [`reporter`] | reported state and heartbeats | how they travel |
 //! | [`backoff`], [`moment`] | how long until the next try; a moment in writing | of what |
+//! | [`clock`] | keeps what the device knows of the time, notices that its clock was set | who needs the time |
 //! | [`agent`] | wiring: starts, reloads and stops all of the above | what they do |
 //! | [`cli`] | the command line | the rest |
 //!
@@ -48,6 +49,7 @@ pub mod backoff;
 pub mod board;
 pub mod chains;
 pub mod cli;
+pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod desired;

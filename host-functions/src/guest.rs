@@ -200,6 +200,7 @@ impl Guest {
         self.wasi.get_or_insert_with(|| {
             let printed = printed.get_or_insert_default();
             let mut builder = WasiCtxBuilder::new();
+            builder.wall_clock(crate::clock::WallClock);
             builder.stdout(environment.log.stream(log::Level::Info, printed.clone()));
             builder.stderr(environment.log.stream(log::Level::Warn, printed.clone()));
             builder.arg(&environment.function_id);

@@ -12,12 +12,15 @@ use crate::bindings::twinlet::device::types::Response;
 use crate::rates::{Kind, Rates};
 
 mod address;
+mod connector;
 mod failure;
 mod gate;
 mod pattern;
 mod proxy;
 mod resolver;
 
+pub use connector::agent;
+pub(crate) use connector::connector;
 pub(crate) use failure::{Failure, Phase};
 pub use gate::Gate;
 pub(crate) use gate::{Patience, Payload, Received};

@@ -20,7 +20,8 @@
 //! | `wasi:io/poll`, `wasi:io/streams` | [`poll`], [`streams`]: waits that end at the caller's deadline and free the worker meanwhile |
 //! | the rest of `wasi:*` | wasmtime-wasi, with no directory open and every address denied |
 //!
-//! [`rates`] bounds how often a function may call any of these, [`limits`] bounds what a guest may hold; [`link::refused_imports`] says what it may import.
+//! [`wall`] is the time of day, which may not be known, and [`tls`] how the certificates of others are verified by it; the
+//! agent uses both for itself as well. [`rates`] bounds how often a function may call any of these, [`limits`] bounds what a guest may hold; [`link::refused_imports`] says what it may import.
 
 #[allow(missing_docs, clippy::all)]
 pub mod bindings {
@@ -51,7 +52,9 @@ pub mod streams;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 pub mod twin;
+pub mod wall;
 pub mod wasi_http;
 
 pub use guest::{Environment, Guest, WorkerSlot};

@@ -1,5 +1,6 @@
 //! A small certificate authority for one test, and the certificates that must be refused; knows nothing of brokers.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -29,6 +30,12 @@ pub struct Certs {
     pub server: Pair,
     /// As `server`, but its time ran out in 2021.
     pub expired: Pair,
+    /// As `server`, but its time runs out in 2030.
+    pub brief: Pair,
+    /// As `server`, but signed by the other authority.
+    pub foreign: Pair,
+    /// As `server`, but its time begins in 2036.
+    pub later: Pair,
     /// For a client.
     pub client: Pair,
     /// For a client, signed by the other authority.
@@ -48,11 +55,29 @@ impl Certs {
         Self {
             ca: write(&at, "ca.pem", &ours.pem()),
             other_ca: write(&at, "other-ca.pem", &other.pem()),
-            server: server(&at, "server", &ours, 2099),
-            expired: server(&at, "expired", &ours, 2021),
+            server: server(&at, "server", &ours, 2020..2099),
+            expired: server(&at, "expired", &ours, 2020..2021),
+            brief: server(&at, "brief", &ours, 2020..2030),
+            foreign: server(&at, "foreign", &other, 2020..2099),
+            later: server(&at, "later", &ours, 2036..2099),
             client: client(&at, "client", &ours),
             stranger: client(&at, "stranger", &other),
             dir,
+        }
+    }
+
+    /// What stands under the name of `server` now, under another name.
+    pub fn of_server(&self) -> Pair {
+        let (cert, key) = (self.dir().join("before.pem"), self.dir().join("before.key"));
+        std::fs::copy(&self.server.cert, &cert).unwrap();
+        std::fs::copy(&self.server.key, &key).unwrap();
+        Pair { cert, key }
+    }
+
+    /// Puts another certificate under the name of `server`, as one that is renewed.
+    pub fn renew_server(&self, with: &Pair) {
+        for (from, to) in [(&with.cert, &self.server.cert), (&with.key, &self.server.key)] {
+            std::fs::copy(from, to).unwrap();
         }
     }
 
@@ -70,12 +95,12 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn server(at: &Path, name: &str, ca: &Authority, until: i32) -> Pair {
+fn server(at: &Path, name: &str, ca: &Authority, years: Range<i32>) -> Pair {
     let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, "localhost");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = date_time_ymd(until, 1, 1);
+    params.not_before = date_time_ymd(years.start, 1, 1);
+    params.not_after = date_time_ymd(years.end, 1, 1);
     signed(at, name, ca, params)
 }
 

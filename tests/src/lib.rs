@@ -18,6 +18,8 @@
 //! | [`keys`] | API keys, and requests that are signed |
 //! | [`tls`] | TLS as a client of the public door speaks it |
 //! | [`piecewise`] | an exchange over HTTP by hand, piece by piece |
+//! | [`tls_front`] | TLS in front of an HTTP server, with certificates that change |
+//! | [`faketime`] | a wall clock of the agent's own, by libfaketime |
 //! | [`agent`] | the process under test |
 //! | [`cli`] | the command line beside a running agent, piped and on a terminal |
 //! | [`metrics`] | the text of `/metrics`, parsed |
@@ -38,6 +40,7 @@ pub mod broker;
 pub mod certs;
 pub mod cli;
 pub mod desired;
+pub mod faketime;
 pub mod guests;
 pub mod http;
 pub mod hub;
@@ -51,6 +54,7 @@ pub mod scripted;
 pub mod site;
 pub mod slow;
 pub mod tls;
+pub mod tls_front;
 pub mod tunnel;
 pub mod wait;
 

@@ -164,6 +164,13 @@ impl Actors {
         self.house.timers.count()
     }
 
+    /// The wall clock was set; see [`Timers::clock_stepped`].
+    pub fn clock_stepped(&self) {
+        if let Err(error) = self.house.timers.clock_stepped() {
+            log::warn!("noting the new time of timers: {error}; after a restart some may fire early or late");
+        }
+    }
+
     /// Has every actor take its last event, and ends the timers. Says whether all have by the deadline.
     pub fn stop(&self, deadline: Instant) -> bool {
         self.house.timers.stop();

@@ -1,8 +1,8 @@
 //! A timer, and how it stands on the disk.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use twinlet_host::clock::RELEASE_UNIX_MS;
+use twinlet_host::wall;
 
 /// The longest delay; far enough for anything, near enough for every clock.
 pub(super) const MAX_DELAY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -35,17 +35,12 @@ pub(super) fn prefix(owner: &str) -> Vec<u8> {
     [owner.as_bytes(), b"/"].concat()
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message.
+/// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message. Where the
+/// clock is not set the last time that was known goes on, over restarts as well;
+/// [`super::timers::Timers::clock_stepped`] says what comes then.
 pub(super) fn write(timer: &Timer, delay: Duration) -> Vec<u8> {
     let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    let now = unix_ms();
-    // A clock that is certainly wrong says nothing about a later one: after a restart the whole delay is waited for.
-    let due = if now < RELEASE_UNIX_MS { u64::MAX } else { now.saturating_add(delay) };
+    let due = wall::now_ms().saturating_add(delay);
     let to_len = u8::try_from(timer.to.len()).unwrap_or(u8::MAX);
     [&due.to_be_bytes()[..], &delay.to_be_bytes(), &[to_len], timer.to.as_bytes(), &timer.message].concat()
 }
@@ -59,7 +54,7 @@ pub(super) fn read(key: &[u8], record: &[u8]) -> Option<(Timer, Duration)> {
     let (delay, rest) = rest.split_first_chunk::<8>()?;
     let (to_len, rest) = rest.split_first()?;
     let (to, message) = rest.split_at_checked(usize::from(*to_len))?;
-    let left = u64::from_be_bytes(*due).saturating_sub(unix_ms()).min(u64::from_be_bytes(*delay));
+    let left = u64::from_be_bytes(*due).saturating_sub(wall::now_ms()).min(u64::from_be_bytes(*delay));
     let to = String::from_utf8(to.to_vec()).ok()?;
     let timer = Timer { key: TimerKey { owner, id }, to, message: message.to_vec() };
     Some((timer, Duration::from_millis(left).min(MAX_DELAY)))

@@ -1,8 +1,8 @@
 //! Delayed casts, on the disk from when they are set until their event is over; and when actors that crashed are to
 //! start again. A thread of its own waits for the next of them.
 //!
-//! Within one run of the agent the monotonic clock decides. On the disk stands the wall clock's time, which may be wrong
-//! after a restart: a timer then fires no later than its whole delay from now.
+//! Within one run of the agent the monotonic clock decides. On the disk stands the wall clock's time, written anew when
+//! that clock steps. After a restart it may be wrong: a timer then fires no later than its whole delay from now.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,8 @@ use crate::store::{StoreError, Table};
 const MAX_TIMERS: usize = 1_024;
 /// Bytes of their messages.
 const MAX_BYTES: usize = 1 << 20;
+/// Timers that are written in one step when the clock was set.
+const REWRITTEN_AT_ONCE: usize = 256;
 
 /// What the time has come for.
 #[derive(Clone)]
@@ -165,6 +167,29 @@ impl Timers {
         self.table.commit(&removals)
     }
 
+    /// The wall clock was set: on the disk every timer that is to come is due by the new time, so that a restart keeps
+    /// what is left of its delay.
+    pub(super) fn clock_stepped(&self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        // Held to the end: what is over or forgotten meanwhile must not come back.
+        let state = self.state();
+        let records: Vec<_> = state
+            .due
+            .iter()
+            .filter_map(|((at, _), due)| match due {
+                Due::Timer(timer) if state.knows(timer) => Some((timer, at.saturating_duration_since(now))),
+                _ => None,
+            })
+            .map(|(timer, left)| (timer.key.bytes(), record::write(timer, left)))
+            .collect();
+        for some in records.chunks(REWRITTEN_AT_ONCE) {
+            let changes: Vec<_> = some.iter().map(|(key, value)| (&key[..], Some(&value[..]))).collect();
+            self.table.commit(&changes)?;
+        }
+        log::debug!("the clock was set: wrote {} timers by the new time", records.len());
+        Ok(())
+    }
+
     /// The functions that have timers.
     pub(super) fn owners(&self) -> Vec<String> {
         self.state().shares.keys().cloned().collect()
@@ -266,6 +291,42 @@ mod tests {
         timers.forget("f").unwrap();
         drop(timers);
         assert_eq!(Timers::restore(table(&dir)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_timer_keeps_what_is_left_of_its_delay_when_the_clock_was_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = table(&dir);
+        let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3_600));
+        let timer =
+            Timer { key: TimerKey { owner: "f".into(), id: 1 }, to: "g".into(), message: b"m".to_vec() };
+        let left = |table: &Table| {
+            let (key, value) = table.scan(b"").unwrap().pop().unwrap();
+            record::read(&key, &value).unwrap()
+        };
+        // Written when the clock was a day behind: by the clock of now it was due long ago.
+        let mut written = record::write(&timer, hour);
+        let due = u64::from_be_bytes(*written.first_chunk().unwrap());
+        written[..8].copy_from_slice(&(due - 86_400_000).to_be_bytes());
+        let timers = Timers::restore(table.clone()).unwrap();
+        timers.state().insert(Instant::now() + hour, Due::Timer(Arc::new(timer.clone())));
+        timers.state().shares.entry("f".into()).or_default().ids.insert(1);
+        table.commit(&[(&timer.key.bytes(), Some(&written))]).unwrap();
+        assert_eq!(left(&table), (timer.clone(), Duration::ZERO));
+        timers.clock_stepped().unwrap();
+        let (again, rest) = left(&table);
+        assert_eq!(again, timer);
+        assert!(rest <= hour && rest > hour - Duration::from_secs(60), "{rest:?}");
+        // One that was a day ahead is not held back either.
+        let mut written = record::write(&timer, hour + day);
+        written[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
+        table.commit(&[(&timer.key.bytes(), Some(&written))]).unwrap();
+        timers.clock_stepped().unwrap();
+        assert!(left(&table).1 <= hour);
+        // And what is over does not come back.
+        timers.over(&timer);
+        timers.clock_stepped().unwrap();
+        assert_eq!(table.scan(b"").unwrap(), []);
     }
 
     #[test]

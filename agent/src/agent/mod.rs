@@ -1,6 +1,7 @@
 //! The whole agent as one value: opens what it keeps, starts its threads, passes settings on, and ends them in the
 //! reverse order. Knows who is connected to whom, and nothing of what they do.
 
+mod circumstances;
 mod doors;
 mod net;
 mod notify;
@@ -17,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use circumstances::{Circumstances, Paced};
 pub use doors::Unusable;
 use doors::{Guard, Guarded, open_doors};
 use net::Net;
@@ -26,6 +28,7 @@ pub use trust::trust;
 use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
+use crate::clock::Kept;
 use crate::compile::Compiler;
 use crate::config::{Config, NodeId};
 use crate::desired::{Defaults, Instances, Isolation, Trust};
@@ -67,6 +70,7 @@ pub struct Agent {
     guarded: Guarded,
     trust: watch::Sender<Trust>,
     outbox: Arc<Outbox>,
+    time: Arc<Kept>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
     board: Arc<Board>,
@@ -106,11 +110,12 @@ impl Agent {
         );
         let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
         let store = Arc::new(store);
+        let time = Arc::new(Kept::restore(&store));
         if let Some(aside) = aside {
             log::error!("the database could not be opened; it is kept as {}", aside.display());
             doors::store_lost(&store);
         }
-        Self::assemble(config, state, node, store.clone(), (guard, trust)).inspect_err(|_| {
+        Self::assemble(config, (state, node), (store.clone(), time), (guard, trust)).inspect_err(|_| {
             // The database is not at fault.
             if let Err(error) = store.started() {
                 log::warn!("noting that the start got through: {error}");
@@ -120,9 +125,8 @@ impl Agent {
 
     fn assemble(
         config: &Config,
-        state: StateDir,
-        node: NodeId,
-        store: Arc<Store>,
+        (state, node): (StateDir, NodeId),
+        (store, time): (Arc<Store>, Arc<Kept>),
         (guard, trust): (Guard, Trust),
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(VERSION)?;
@@ -170,6 +174,8 @@ impl Agent {
             cache_bytes: config.cache_bytes,
         };
         let rehearsals = handle.spawn(rehearsals.run());
+        let (clock_steps, of_clock) = Paced::new();
+        let (changes, of_circumstances) = Paced::new();
         let reconciler = Reconciler {
             preparer,
             defaults: defaults(config),
@@ -180,6 +186,7 @@ impl Agent {
             cache_bytes: config.cache_bytes,
             runtime: handle.clone(),
             progress: Arc::new(AtomicU64::new(0)),
+            circumstances: of_circumstances,
         };
         let progress = reconciler.progress.clone();
         let of_reconciler = desired.clone();
@@ -230,6 +237,7 @@ impl Agent {
             publish: to_publish,
             outbox: outbox.clone(),
             connection: connected,
+            clock_steps: of_clock,
             counters: counters.clone(),
         };
         let mqtt = handle.spawn(mqtt::run(links, followed.mqtt, mqtt_stop));
@@ -247,6 +255,14 @@ impl Agent {
         };
         handle.spawn(reporter.run());
         handle.spawn(settings::follow_log_level(followed.log_level, desired));
+        let circumstances = Circumstances {
+            time: time.clone(),
+            actors: actors.clone(),
+            connection: connection.clone(),
+            clock_steps,
+            changes,
+        };
+        handle.spawn(circumstances.run());
         handle.spawn(settings::count_hub(
             connection.clone(),
             counters,
@@ -262,6 +278,7 @@ impl Agent {
             guarded: doors.guarded,
             trust,
             outbox,
+            time,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
             board,
@@ -347,6 +364,7 @@ impl Agent {
                 self.shutdown_timeout.as_secs()
             );
         }
+        self.time.keep_now();
         self.drain_outbox();
         let goodbye = Instant::now() + GOODBYE;
         self.stop_mqtt.send_replace(Some(goodbye.into()));

@@ -123,7 +123,8 @@ impl Client<'_> {
             config = config.tls_config(self.trust.tls(settings.ca_file.as_deref())?);
         }
         // An agent for this one request, so that an idle gateway holds no connection and no buffers.
-        let mut request = config.build().new_agent().get(url).header(ACCEPT_ENCODING, "identity");
+        let agent = twinlet_host::http_client::agent(config.build());
+        let mut request = agent.get(url).header(ACCEPT_ENCODING, "identity");
         for (name, value) in &get.headers {
             request = request.header(name, value);
         }

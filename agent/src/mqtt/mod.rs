@@ -85,6 +85,8 @@ pub struct Links {
     pub outbox: Arc<Outbox>,
     /// To the reporter and to metrics.
     pub connection: watch::Sender<Connection>,
+    /// Changes when the wall clock was set: certificates that did not verify may do so now.
+    pub clock_steps: watch::Receiver<u64>,
     /// To metrics.
     pub counters: Arc<Counters>,
 }
@@ -104,6 +106,7 @@ pub async fn run(mut links: Links, settings: watch::Receiver<Arc<Mqtt>>, stop: S
     loop {
         let settings = Arc::clone(&interrupts.settings.borrow_and_update());
         let broker = options::broker(&settings);
+        links.clock_steps.mark_unchanged();
         let ending =
             connection::attempt(&mut links, &topics, &settings, &mut quarantine, &mut interrupts).await;
         let (error, lived) = match ending {
@@ -127,6 +130,11 @@ pub async fn run(mut links: Links, settings: watch::Receiver<Arc<Mqtt>>, stop: S
                 tokio::select! {
                     interrupt = interrupts.next() => interrupt,
                     () = connection::discard(&mut links.publish) => continue,
+                    Ok(()) = links.clock_steps.changed() => {
+                        log::info!("mqtt: the clock was set, trying {broker} again");
+                        backoff.reset();
+                        continue;
+                    }
                     () = tokio::time::sleep(wait) => continue,
                 }
             }

@@ -61,14 +61,11 @@ pub(super) enum TlsError {
 }
 
 /// A client configuration with TLS 1.3 preferred and 1.2 allowed, the CA file or else the system's roots as trust
-/// anchors, and the client certificate if there is one. The server's name is verified by rustls' default. Reads
+/// anchors, and the client certificate if there is one. The server's certificate is verified at the device's time. Reads
 /// files, so it is called off the runtime.
 pub(super) fn client_config(settings: &Mqtt) -> Result<Arc<ClientConfig>, TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Provider)?
-        .with_root_certificates(roots(settings.ca_file.as_deref())?);
+    let builder =
+        twinlet_host::tls::client(roots(settings.ca_file.as_deref())?).map_err(TlsError::Provider)?;
     let Some((cert, key)) = &settings.client_cert else {
         return Ok(Arc::new(builder.with_no_client_auth()));
     };

@@ -61,14 +61,26 @@ pub struct Reconciler {
     pub runtime: Handle,
     /// Changes whenever this thread gets on, for the watchdog.
     pub progress: Arc<AtomicU64>,
+    /// Changes when something happened that may let succeed what failed: the clock was set, the broker is back.
+    pub circumstances: watch::Receiver<u64>,
 }
 
 /// A newer desired state came.
 struct Superseded;
 
+/// Why the thread goes on.
+enum Woken {
+    /// There may be something to do.
+    Look,
+    /// What failed may succeed now.
+    TryAgain,
+    /// Nobody will ask for anything any more.
+    End,
+}
+
 impl Reconciler {
     /// Runs until the sender of desired states is gone.
-    pub fn run(self, mut desired: watch::Receiver<Arc<Desired>>) {
+    pub fn run(mut self, mut desired: watch::Receiver<Arc<Desired>>) {
         let mut state = self.restore(&desired.borrow().clone());
         let mut seen = Arc::new(Desired::default());
         loop {
@@ -89,10 +101,18 @@ impl Reconciler {
             self.prove(&wanted, &mut state, &desired);
             self.keep_house(&wanted, &mut state, &desired);
             let wait = self.wait(&state);
-            let changed =
-                self.runtime.block_on(async { tokio::time::timeout(wait, desired.changed()).await });
-            if let Ok(Err(_gone)) = changed {
-                break;
+            let circumstances = &mut self.circumstances;
+            let woken = self.runtime.block_on(async {
+                tokio::select! {
+                    changed = desired.changed() => changed.map_or(Woken::End, |()| Woken::Look),
+                    Ok(()) = circumstances.changed() => Woken::TryAgain,
+                    () = tokio::time::sleep(wait) => Woken::Look,
+                }
+            });
+            match woken {
+                Woken::Look => {}
+                Woken::TryAgain => state.try_again_now(&seen),
+                Woken::End => break,
             }
         }
         self.serving.store(Arc::new(Snapshot::default()));

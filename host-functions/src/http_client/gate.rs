@@ -10,13 +10,12 @@ use http::{Method, Request, Response, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ureq::config::Config;
 use ureq::tls::TlsConfig;
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, BodyReader, SendBody};
 
 use super::address::{is_public, literal};
 use super::failure::Failure;
 use super::resolver::{CheckedResolver, LookUp, system};
-use super::{Pattern, Proxies};
+use super::{Pattern, Proxies, connector};
 
 /// Connections that one function keeps open for its next request, and those of them to one host.
 const IDLE_CONNECTIONS: (usize, usize) = (4, 2);
@@ -110,7 +109,7 @@ impl Gate {
                 .allow_non_standard_methods(true)
                 .build();
             let resolver = CheckedResolver::new(patterns.clone(), look_up);
-            Agent::with_parts(config, DefaultConnector::default(), resolver)
+            Agent::with_parts(config, connector(), resolver)
         });
         Self { patterns, proxies, agent, places: Arc::new(Semaphore::new(STREAMED_REQUESTS)) }
     }

@@ -8,7 +8,7 @@ use crate::agent;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "json", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 pub enum Trust {
-    /// Earlier than the agent's release was made, so certainly wrong; often 1970.
+    /// The device's clock is certainly wrong, often in 1970; what is shown is the last time that was known.
     Unknown,
     /// Plausible, but nothing has set it by a time source since the device started.
     Floor,

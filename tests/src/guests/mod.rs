@@ -102,6 +102,12 @@ pub fn fetches(url: &str) -> Vec<u8> {
     component(&with_text(wat!("fetches"), url))
 }
 
+/// Answers the seconds since 1970 by `twinlet:device/clock`. The status is 200 where the clock is not to be trusted at
+/// all, 201 where it is plausible, 202 where a time source keeps it.
+pub fn tells_time() -> Vec<u8> {
+    component(wat!("tells_time"))
+}
+
 /// Keeps a request's body by `wasi:keyvalue` where it has one, and answers 200 with what is kept now, or 404.
 pub fn keeps() -> Vec<u8> {
     component(wat!("keeps"))

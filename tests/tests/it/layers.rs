@@ -25,6 +25,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     // 1, edges: each touches one thing outside.
     ("state_dir", 1, &[]),
     ("store", 1, &["state_dir"]),
+    ("clock", 1, &["store"]),
     ("artifacts", 1, &[]),
     ("seal", 1, &[]),
     ("fetch", 1, &["thread"]),

@@ -21,6 +21,8 @@ mod check;
 mod cli_changes;
 mod cli_shows;
 mod cli_talks;
+mod clockless;
+mod clockless_tls;
 mod compile_bombs;
 mod compile_jail;
 mod deploying;

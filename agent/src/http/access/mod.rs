@@ -16,10 +16,11 @@ mod signature;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use twinlet_host::bucket::Bucket;
+use twinlet_host::wall;
 
 use super::answer::Failure;
 use super::{Body, Incoming};
@@ -34,8 +35,8 @@ use signature::Signed;
 const COMPLAINTS: (u32, u32) = (10, 1);
 /// The table of nonces.
 const NONCES: &str = "nonces";
-/// Seconds since 1970 at the start of 2025: a clock before it was never set.
-const NEVER_SET: u64 = 1_735_689_600;
+/// What [`now`] says where the clock is not set. No signature is near it.
+const NOT_SET: u64 = 0;
 
 /// The rules of the public door.
 pub struct Access {
@@ -79,7 +80,7 @@ impl Access {
 
     /// Notes in a new store that the one before it was set aside, and the used nonces with it.
     pub fn store_lost(store: &Arc<Store>) -> Result<(), StoreError> {
-        Nonces::lost(&store.table(NONCES), Some(now()).filter(|now| *now >= NEVER_SET))
+        Nonces::lost(&store.table(NONCES), Some(now()).filter(|now| *now != NOT_SET))
     }
 
     /// Puts new rules in the place of the old, from the next request on.
@@ -145,7 +146,11 @@ impl Access {
         if !signed.is_of(body) {
             return Err(NotTaken::OtherBody);
         }
-        self.nonces.take(signed, now())
+        match now() {
+            // It was set when the head came.
+            NOT_SET => Err(NotTaken::Used),
+            now => self.nonces.take(signed, now),
+        }
     }
 
     /// Counts and logs a refusal, and makes of it what the client learns.
@@ -188,23 +193,20 @@ impl fmt::Display for Refusal {
             Self::NotOpened => "its key does not open its path",
             Self::Malformed => "its signature's headers are missing, doubled or malformed",
             Self::BadSignature => "its signature does not hold, or its key signs nothing",
-            Self::Window(now) if *now < NEVER_SET => {
-                return write!(
-                    f,
-                    "its time is not near this node's; likely it is this node's clock that is wrong: it says that {now} \
-                     seconds have passed since 1970"
-                );
+            Self::Window(NOT_SET) => "this node's clock is not set, and no signature is good until it is",
+            Self::Window(_) => {
+                "its time is not near this node's; one of the two clocks is wrong, or it is old"
             }
-            Self::Window(_) => "its time is not near this node's; one of the two clocks is wrong, or it is old",
             Self::Replay => "its nonce was used before",
             Self::Body => "its body is not the one that was signed for",
         })
     }
 }
 
-/// Seconds since 1970, by this node's clock.
+/// Seconds since 1970, by this node's clock. Where it is not set, the last that was known would not do: it is past, and
+/// a signature that was overheard then could be good again.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    if wall::is_set() { wall::now_secs() } else { NOT_SET }
 }
 
 #[cfg(test)]
@@ -212,10 +214,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_was_never_set_is_named_as_the_likely_cause() {
-        assert!(
-            Refusal::Window(60).to_string().contains("this node's clock that is wrong: it says that 60 ")
-        );
-        assert!(!Refusal::Window(NEVER_SET).to_string().contains("likely"));
+    fn a_clock_that_was_never_set_is_named_as_the_cause() {
+        assert!(Refusal::Window(NOT_SET).to_string().contains("this node's clock is not set"));
+        assert!(Refusal::Window(1_800_000_000).to_string().contains("one of the two clocks is wrong"));
     }
 }
