@@ -1,6 +1,8 @@
 //! Makes one function ready to serve: fetched, verified, compiled, linked and started once. Knows nothing of routes or
 //! of what served before; a failure here touches neither.
 
+mod room;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
@@ -110,6 +112,7 @@ impl Preparer {
         self.metrics.cache_lookup(hit);
         if !hit {
             (progress.phase)(Phase::Fetching);
+            self.room_to_fetch(spec)?;
             self.fetch(spec, progress)?;
         }
         let component = match self.sealed(sha256) {
@@ -120,12 +123,10 @@ impl Preparer {
                     self.verify(spec, progress)?;
                 }
                 (progress.phase)(Phase::Compiling);
+                self.room_to_compile(sha256)?;
                 self.compile(sha256, progress)?
             }
         };
-        if let Err(error) = self.artifacts.touch(sha256) {
-            log::warn!("artifact {sha256}: marking it as used: {error}");
-        }
         (progress.phase)(Phase::Starting);
         self.start(id, spec, &component, progress)
     }

@@ -1,6 +1,7 @@
 //! The whole agent as one value: opens what it keeps, starts its threads, passes settings on, and ends them in the
 //! reverse order. Knows who is connected to whom, and nothing of what they do.
 
+mod disk;
 mod doors;
 mod net;
 mod notify;
@@ -22,7 +23,7 @@ use net::Net;
 pub use settings::Live;
 
 use crate::actors::Actors;
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Limits};
 use crate::board::Board;
 use crate::compile::Compiler;
 use crate::config::{Config, NodeId};
@@ -63,6 +64,7 @@ pub struct Agent {
     live: Live,
     guarded: Guarded,
     outbox: Arc<Outbox>,
+    store: Arc<Store>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
     board: Arc<Board>,
@@ -98,10 +100,10 @@ impl Agent {
             config.pop_id,
             state.path().display()
         );
-        let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
+        let (store, aside) = Store::open_safely(state.path()).context("the database in cache_dir")?;
         let store = Arc::new(store);
         if let Some(aside) = aside {
-            log::error!("the database could not be opened; it is kept as {}", aside.display());
+            log::error!("the database was damaged; it is kept as {}", aside.display());
             doors::store_lost(&store);
         }
         Self::assemble(config, state, node, store.clone(), guard).inspect_err(|_| {
@@ -134,7 +136,8 @@ impl Agent {
         let twin = Twin::restore(defaults(config), store.clone(), board.clone(), metrics.clone());
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
-        let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
+        let limits = Limits { max_bytes: config.cache_bytes, min_free_bytes: config.min_free_bytes };
+        let artifacts = Arc::new(Artifacts::open(state.path(), limits).context("the artifacts in cache_dir")?);
         let reconciler = Reconciler {
             preparer: Preparer {
                 fetcher: Arc::new(Fetcher::new(config.fetch.clone())),
@@ -154,7 +157,6 @@ impl Agent {
             serving: serving.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
-            cache_bytes: config.cache_bytes,
             runtime: handle.clone(),
             progress: Arc::new(AtomicU64::new(0)),
         };
@@ -224,6 +226,7 @@ impl Agent {
         };
         handle.spawn(reporter.run());
         handle.spawn(settings::follow_log_level(followed.log_level, desired));
+        handle.spawn(disk::look_after(store.clone(), metrics.clone()));
         handle.spawn(settings::count_hub(
             connection.clone(),
             counters,
@@ -238,6 +241,7 @@ impl Agent {
             live,
             guarded: doors.guarded,
             outbox,
+            store,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
             board,
@@ -328,6 +332,7 @@ impl Agent {
             thread.join_by(goodbye + GOODBYE);
         }
         if whole {
+            self.store.close();
             self.net.stop();
         } else {
             // A guest that still waits in a host call needs the runtime until the process ends.

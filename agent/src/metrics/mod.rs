@@ -4,6 +4,7 @@
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
 //! when it does; every other label of ours has a fixed set of values, and a function has at most 64 series of its own.
 
+pub mod disk;
 mod executions;
 mod function;
 mod guests;
@@ -18,6 +19,7 @@ use prometheus::{
 use crate::desired::FunctionId;
 pub use executions::{Executed, Executions};
 pub use function::{Counts, FunctionMetrics, Outcome};
+use disk::Disk;
 use guests::Guests;
 use totals::Totals;
 
@@ -72,6 +74,8 @@ pub struct Metrics {
     resident_bytes: IntGauge,
     /// Calls of middleware since the start, of all functions.
     pub executions: Executions,
+    /// The disk and the database.
+    pub disk: Disk,
 }
 
 impl Metrics {
@@ -169,6 +173,7 @@ impl Metrics {
             ours,
             guests: Guests::default(),
             executions: Executions::default(),
+            disk: Disk::default(),
         }))
     }
 
@@ -279,14 +284,20 @@ impl Metrics {
         functions.iter().map(|id| self.instances.with_label_values(&[id.as_str()]).get()).sum()
     }
 
-    /// The whole page, in Prometheus' text format. `resident_bytes` is the agent's present size.
-    pub fn render(&self, resident_bytes: u64) -> Result<Vec<u8>, prometheus::Error> {
+    /// The whole page, in Prometheus' text format. `resident_bytes` is the agent's present size, `written_bytes` what
+    /// the kernel wrote for it, where it says.
+    pub fn render(
+        &self,
+        resident_bytes: u64,
+        written_bytes: Option<u64>,
+    ) -> Result<Vec<u8>, prometheus::Error> {
         self.resident_bytes.set(i64::try_from(resident_bytes).unwrap_or(i64::MAX));
         self.totals.compute();
         let mut page = Vec::with_capacity(8 << 10);
         for registry in [&self.contract, &self.ours] {
             TextEncoder::new().encode(&registry.gather(), &mut page)?;
         }
+        self.disk.render(written_bytes, &mut page);
         self.guests.render(&mut page)?;
         Ok(page)
     }
@@ -312,7 +323,7 @@ mod tests {
     use std::time::Duration;
 
     fn page(metrics: &Metrics) -> String {
-        let page = metrics.render(1).unwrap_or_else(|e| panic!("{e}"));
+        let page = metrics.render(1, None).unwrap_or_else(|e| panic!("{e}"));
         String::from_utf8_lossy(&page).into_owned()
     }
 

@@ -49,8 +49,6 @@ pub struct Reconciler {
     pub board: Arc<Board>,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// Bytes that artifacts may take.
-    pub cache_bytes: u64,
     /// Runs the waits.
     pub runtime: Handle,
     /// Changes whenever this thread gets on, for the watchdog.
@@ -98,6 +96,7 @@ impl Reconciler {
         state: &mut State,
         newer: &watch::Receiver<Arc<Desired>>,
     ) -> Result<(), Superseded> {
+        self.keep_artifacts(wanted, state);
         self.accept_what_serves(wanted, state);
         state.note_origins(wanted);
         let now = Instant::now();

@@ -25,7 +25,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     // 1, edges: each touches one thing outside.
     ("state_dir", 1, &[]),
     ("store", 1, &["state_dir"]),
-    ("artifacts", 1, &[]),
+    ("artifacts", 1, &["state_dir"]),
     ("seal", 1, &[]),
     ("fetch", 1, &[]),
     ("engine", 1, &[]),
@@ -86,7 +86,7 @@ const FORBIDDEN: &[(u8, &[&str])] = &[(2, &["mqtt", "http"])];
 const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["mqtt"]),
     ("sled", &["store"]),
-    ("crc32fast", &["store"]),
+    ("crc32fast", &["store", "state_dir"]),
     ("tiny_http", &["http/local"]),
     ("hyper", &["http/public"]),
     ("hyper_util", &["http/public"]),
