@@ -171,3 +171,6 @@ fn rebuild(old: &Open, dir: &Path) -> Result<(), StoreError> {
     log::warn!("the database was written anew with {records} records");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
