@@ -118,7 +118,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__check)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --no-network --json --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --min-free-mb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --no-network --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -260,6 +260,10 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --min-free-mb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --artifact-max-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -338,7 +342,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__config__subcmd__show)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --json --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --min-free-mb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -477,6 +481,10 @@ _twinlet() {
                     return 0
                     ;;
                 --cache-size-gb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-free-mb)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -768,7 +776,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__run)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --min-free-mb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -907,6 +915,10 @@ _twinlet() {
                     return 0
                     ;;
                 --cache-size-gb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-free-mb)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
