@@ -20,6 +20,7 @@
 //! | [`metrics`] | the text of `/metrics`, parsed |
 //! | [`scripted`] | a local socket whose answers a test makes up |
 //! | [`slow`] | a server that takes five seconds for each answer |
+//! | [`small_disk`] | a disk of a few megabytes, to be filled |
 //! | [`site`] | one of each, wired together |
 #![allow(
     clippy::unwrap_used,
@@ -45,6 +46,7 @@ pub mod piecewise;
 pub mod scripted;
 pub mod site;
 pub mod slow;
+pub mod small_disk;
 pub mod tls;
 pub mod wait;
 
@@ -58,4 +60,5 @@ pub use http::Response;
 pub use hub::Hub;
 pub use link::Link;
 pub use site::Site;
+pub use small_disk::SmallDisk;
 pub use wait::{DEADLINE, eventually};
