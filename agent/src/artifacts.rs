@@ -84,7 +84,10 @@ impl Artifacts {
         let listing = Listing::of(&self.dir)?;
         for files in [&listing.partial, &listing.whole] {
             for (_, files) in Listing::by_use(files, |_| false) {
-                files.paths.iter().try_for_each(|path| self.order.used(&File::options().append(true).open(path)?))?;
+                files
+                    .paths
+                    .iter()
+                    .try_for_each(|path| self.order.used(&File::options().append(true).open(path)?))?;
             }
         }
         Ok(())

@@ -171,7 +171,14 @@ pub fn write_durably_for(purpose: Purpose, path: &Path, contents: &[u8]) -> io::
         purpose.synced();
         file.sync_all()
     });
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, path)) {
+    let replaced = written.and_then(|()| match fs::rename(&temporary, path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            aside::file(path, path.parent().unwrap_or(path))?;
+            fs::rename(&temporary, path)
+        }
+        replaced => replaced,
+    });
+    if let Err(error) = replaced {
         // A full disk is not to be filled by halves.
         fs::remove_file(&temporary).ok();
         return Err(error);

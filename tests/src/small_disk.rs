@@ -32,7 +32,8 @@ impl SmallDisk {
     /// Takes all its room but so many bytes.
     pub fn leave(&self, free: u64) {
         let taken = self.taken();
-        fs::write(self.path.join(FILLER), vec![0; usize::try_from(self.bytes - taken - free).unwrap()]).unwrap();
+        fs::write(self.path.join(FILLER), vec![0; usize::try_from(self.bytes - taken - free).unwrap()])
+            .unwrap();
     }
 
     /// Takes all its room.

@@ -137,7 +137,8 @@ impl Agent {
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
         let limits = Limits { max_bytes: config.cache_bytes, min_free_bytes: config.min_free_bytes };
-        let artifacts = Arc::new(Artifacts::open(state.path(), limits).context("the artifacts in cache_dir")?);
+        let artifacts =
+            Arc::new(Artifacts::open(state.path(), limits).context("the artifacts in cache_dir")?);
         let reconciler = Reconciler {
             preparer: Preparer {
                 fetcher: Arc::new(Fetcher::new(config.fetch.clone())),

@@ -71,8 +71,11 @@ impl Listing {
         files: &BTreeMap<Sha256, Files>,
         spared: impl Fn(&Sha256) -> bool,
     ) -> Vec<(Sha256, &Files)> {
-        let mut some: Vec<_> =
-            files.iter().filter(|(sha256, _)| !spared(sha256)).map(|(sha256, files)| (*sha256, files)).collect();
+        let mut some: Vec<_> = files
+            .iter()
+            .filter(|(sha256, _)| !spared(sha256))
+            .map(|(sha256, files)| (*sha256, files))
+            .collect();
         some.sort_by_key(|(sha256, files)| (files.used, *sha256));
         some
     }
@@ -101,7 +104,10 @@ mod tests {
         let sha256 = Sha256::from_bytes([0xab; 32]);
         let of = |rest: &str| kind(OsStr::new(&format!("{sha256}{rest}")));
         assert_eq!((of(".wasm"), of(".cwasm")), (Kind::Whole(sha256), Kind::Whole(sha256)));
-        assert_eq!((of(".wasm.partial"), of(".wasm.partial.3")), (Kind::Partial(sha256), Kind::Partial(sha256)));
+        assert_eq!(
+            (of(".wasm.partial"), of(".wasm.partial.3")),
+            (Kind::Partial(sha256), Kind::Partial(sha256))
+        );
         assert_eq!((of(".wasm.1.part"), of("")), (Kind::Temporary, Kind::Foreign));
         assert_eq!((kind(OsStr::new("README")), kind(OsStr::new("é.wasm"))), (Kind::Foreign, Kind::Foreign));
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::listing::{Files, Listing};
 use super::Artifacts;
+use super::listing::{Files, Listing};
 use crate::desired::Sha256;
 
 /// How much artifacts may take.

@@ -110,7 +110,8 @@ fn a_start_writes_to_no_artifact() -> io::Result<()> {
     let dir = tempfile::tempdir()?;
     let artifacts = Artifacts::open(dir.path(), ANY)?;
     let ids = put_some(&artifacts, 2)?;
-    let times = || ids.iter().map(|id| fs::metadata(artifacts.wasm(id))?.modified()).collect::<io::Result<Vec<_>>>();
+    let times =
+        || ids.iter().map(|id| fs::metadata(artifacts.wasm(id))?.modified()).collect::<io::Result<Vec<_>>>();
     let before = times()?;
     let again = Artifacts::open(dir.path(), ANY)?;
     again.keep(ids.iter().copied().collect());
@@ -139,7 +140,10 @@ fn partial_downloads_go_before_artifacts_and_needed_ones_last() -> io::Result<()
     artifacts.make_room("it", &wanted, 300).map_err(io::Error::other)?;
     assert!(!of_needed.exists() && of_wanted.exists());
     let refused = artifacts.make_room("it", &wanted, 301).unwrap_err();
-    assert_eq!(refused.to_string(), "no room for it: 100 bytes used, 201 needed, cache_size_gb says 300 bytes");
+    assert_eq!(
+        refused.to_string(),
+        "no room for it: 100 bytes used, 201 needed, cache_size_gb says 300 bytes"
+    );
     Ok(())
 }
 

@@ -59,7 +59,11 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             log::error!("{error:#}");
             // Files that the configuration names belong to it.
             let newer = matches!(error.downcast_ref(), Some(StateDirError::Newer { .. }));
-            Ok(if newer || error.is::<agent::Unusable>() { settings::EX_CONFIG.into() } else { ExitCode::FAILURE })
+            Ok(if newer || error.is::<agent::Unusable>() {
+                settings::EX_CONFIG.into()
+            } else {
+                ExitCode::FAILURE
+            })
         }
     }
 }

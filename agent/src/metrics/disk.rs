@@ -107,13 +107,48 @@ impl Disk {
         );
         let read = |value: &AtomicU64| Some(value.load(Relaxed));
         for (name, kind, help, value) in [
-            ("twinlet_disk_written_total_bytes", "counter", "Bytes that the kernel wrote to disks for the agent", written),
-            ("twinlet_disk_free_bytes", "gauge", "Bytes that may still be written to the state directory", read(&self.free_bytes)),
-            ("twinlet_store_writable", "gauge", "1 while the database takes writes, else 0", read(&self.store_writable)),
-            ("twinlet_store_reopened_total", "counter", "Times the database was opened anew after a failed write", read(&self.store_reopened)),
-            ("twinlet_store_damaged_total", "counter", "Records found damaged or missing", read(&self.store_damaged)),
-            ("twinlet_artifacts_evicted_total", "counter", "Artifacts removed to make room", read(&self.evicted)),
-            ("twinlet_no_room_total", "counter", "Downloads and compilations not begun for want of room", read(&self.refused)),
+            (
+                "twinlet_disk_written_total_bytes",
+                "counter",
+                "Bytes that the kernel wrote to disks for the agent",
+                written,
+            ),
+            (
+                "twinlet_disk_free_bytes",
+                "gauge",
+                "Bytes that may still be written to the state directory",
+                read(&self.free_bytes),
+            ),
+            (
+                "twinlet_store_writable",
+                "gauge",
+                "1 while the database takes writes, else 0",
+                read(&self.store_writable),
+            ),
+            (
+                "twinlet_store_reopened_total",
+                "counter",
+                "Times the database was opened anew after a failed write",
+                read(&self.store_reopened),
+            ),
+            (
+                "twinlet_store_damaged_total",
+                "counter",
+                "Records found damaged or missing",
+                read(&self.store_damaged),
+            ),
+            (
+                "twinlet_artifacts_evicted_total",
+                "counter",
+                "Artifacts removed to make room",
+                read(&self.evicted),
+            ),
+            (
+                "twinlet_no_room_total",
+                "counter",
+                "Downloads and compilations not begun for want of room",
+                read(&self.refused),
+            ),
         ] {
             if let Some(value) = value {
                 head(&mut text, name, kind, help);

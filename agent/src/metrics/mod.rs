@@ -17,9 +17,9 @@ use prometheus::{
 };
 
 use crate::desired::FunctionId;
+use disk::Disk;
 pub use executions::{Executed, Executions};
 pub use function::{Counts, FunctionMetrics, Outcome};
-use disk::Disk;
 use guests::Guests;
 use totals::Totals;
 

@@ -95,7 +95,8 @@ mod tests {
         // A component with a core module, in which there are a code section of 3 bytes and a custom one of 2, with a
         // custom section of 200 bytes, and with an instance section of 4.
         let module = [&b"\0asm\x01\0\0\0"[..], &[10, 3, 9, 9, 9], &[0, 2, 9, 9]].concat();
-        let mut component = [&b"\0asm\x0d\0\x01\0"[..], &[1, u8::try_from(module.len()).unwrap_or(0)], &module].concat();
+        let mut component =
+            [&b"\0asm\x0d\0\x01\0"[..], &[1, u8::try_from(module.len()).unwrap_or(0)], &module].concat();
         component.extend([0, 0xc8, 1]);
         component.extend([7; 200]);
         component.extend([2, 4, 1, 1, 1, 1]);

@@ -43,7 +43,10 @@ pub(super) fn bring_up(dir: &Path) -> Result<(), StateDirError> {
         let done = step(dir).and_then(|()| write_durably(&dir.join(FILE), shown(number).as_bytes()));
         if let Err(error) = done {
             // As on a full disk, on which the agent is to serve all the same. What reads knows both formats.
-            log::error!("bringing {} to format {number}: {error}; tried again at the next start", dir.display());
+            log::error!(
+                "bringing {} to format {number}: {error}; tried again at the next start",
+                dir.display()
+            );
             return Ok(());
         }
         log::info!("{} has format {number} now", dir.display());

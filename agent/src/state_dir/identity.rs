@@ -30,7 +30,9 @@ impl StateDir {
         let failed = |source| StateDirError::Io { path: path.display().to_string(), source };
         match read_small(&path).map_err(failed)? {
             // As long as the disk has had no room for the present format.
-            Some(kept) if kept.len() == KEY_BYTES && format::of(&self.path) != Some(FORMAT) => return Ok(kept),
+            Some(kept) if kept.len() == KEY_BYTES && format::of(&self.path) != Some(FORMAT) => {
+                return Ok(kept);
+            }
             Some(kept) => match key_of(&kept) {
                 Some(key) => return Ok(key.to_vec()),
                 None => log::error!(

@@ -23,7 +23,8 @@ impl Store {
     pub fn accepted(&self) -> Result<Option<Accepted>, StoreError> {
         let damaged = || StoreError::Damaged(ACCEPTED.into());
         let read = |bytes: &[u8]| serde_json::from_slice::<Accepted>(bytes).map_err(|_| damaged());
-        let kept = self.read(ACCEPTED).and_then(|bytes| bytes.map(|bytes| Ok((read(&bytes)?, bytes))).transpose());
+        let kept =
+            self.read(ACCEPTED).and_then(|bytes| bytes.map(|bytes| Ok((read(&bytes)?, bytes))).transpose());
         let copy = read_copy(&self.copy()).and_then(|bytes| Some((read(&bytes).ok()?, bytes)));
         match (kept, copy) {
             (Ok(Some((kept, bytes))), Some((copy, in_copy))) if copy.version() > kept.version() => {

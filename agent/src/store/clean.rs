@@ -30,9 +30,28 @@ pub(super) fn note(db: &Path) -> io::Result<()> {
     write_durably(&mark(db), &digest(db)?)
 }
 
-/// Whether the mark fits what is there.
-pub(super) fn holds(db: &Path) -> bool {
-    matches!((fs::read(mark(db)), digest(db)), (Ok(noted), Ok(found)) if noted == found)
+/// What a mark says of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is as it was closed.
+    Untouched,
+    /// It was closed, and changed since, by none of us.
+    Changed,
+    /// It was not closed in good order, or is none yet.
+    Unmarked,
+}
+
+/// What the mark says, which is void from now on: the database is about to be opened.
+pub(super) fn take(db: &Path) -> Found {
+    let Ok(noted) = fs::read(mark(db)) else { return Found::Unmarked };
+    let found = match digest(db) {
+        Ok(found) if found == noted => Found::Untouched,
+        _ => Found::Changed,
+    };
+    if let Err(error) = fs::remove_file(mark(db)) {
+        log::warn!("{}: {error}", mark(db).display());
+    }
+    found
 }
 
 /// A line over the names and the contents of all files.

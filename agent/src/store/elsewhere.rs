@@ -26,7 +26,8 @@ impl Drop for Elsewhere {
 
 /// Opens a copy in memory of a database that does not open because of `error`, or an empty one where that fails too.
 pub(super) fn open_elsewhere(dir: &Path, error: &StoreError) -> Result<(Open, Trouble), StoreError> {
-    let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
+    let memory =
+        Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
     let place = memory.join(format!("twinlet-{}", std::process::id()));
     aside::remove(&place)?;
     let guard = Elsewhere(place.clone());
@@ -41,7 +42,8 @@ pub(super) fn open_elsewhere(dir: &Path, error: &StoreError) -> Result<(Open, Tr
             open(&place)?
         }
     };
-    let was_full = matches!(error, StoreError::Sled(sled::Error::Io(error)) | StoreError::Io(error) if is_full(error));
+    let was_full =
+        matches!(error, StoreError::Sled(sled::Error::Io(error)) | StoreError::Io(error) if is_full(error));
     let trouble = Trouble { why: error.to_string(), was_full };
     let mut open = Open::new(db, &place)?;
     open.elsewhere = Some(guard);

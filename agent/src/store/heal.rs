@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::accepted::mend_copy;
 use super::base::{Open, Trouble};
+use super::clean::Found;
 use super::open::{open, open_database};
 use super::{RESERVE_OF_RECORDS, Store, StoreError, salvage};
 use crate::state_dir::{aside, write_durably};
@@ -124,7 +125,7 @@ impl Store {
             }
             before => drop(before),
         }
-        let (db, aside) = open_database(&space.dir, self.program.as_deref(), false)?;
+        let (db, aside) = open_database(&space.dir, self.program.as_deref(), false, Found::Unmarked)?;
         *place = Some(Arc::new(Open::new(db, &space.dir)?));
         drop(place);
         if let Some(aside) = aside {

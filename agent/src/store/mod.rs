@@ -52,6 +52,7 @@ pub use probe::child_main;
 pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
 
 use base::{Base, Open};
+use clean::Found;
 use commit::Committer;
 use elsewhere::open_elsewhere;
 use heal::Healing;
@@ -136,24 +137,33 @@ impl Store {
 
     fn open_by(state: &Path, program: Option<PathBuf>) -> Result<(Self, Option<PathBuf>), StoreError> {
         let dir = state.join("db");
+        // Before the next line makes durable what it changes.
+        let found = clean::take(&dir);
         let starts = Starts::of(state);
         let failed = starts.failed();
         // What the probe does not see may show only when the database is used.
         let doubted = failed >= MAX_FAILED_STARTS;
         starts.note(if doubted { 0 } else { failed.saturating_add(1) });
-        let opened = open_database(&dir, program.as_deref(), doubted)
+        let opened = open_database(&dir, program.as_deref(), doubted, found)
             .and_then(|(db, aside)| Ok((Open::new(db, &dir)?, aside)));
         let (open, trouble, aside) = match opened {
             Ok((open, aside)) => (open, None, aside),
             Err(error) if program.is_some() => {
-                log::error!("the database does not open for now: {error}; the agent goes on without writing to it");
+                log::error!(
+                    "the database does not open for now: {error}; the agent goes on without writing to it"
+                );
                 let (open, trouble) = open_elsewhere(&dir, &error)?;
                 (open, Some(trouble), None)
             }
             Err(error) => return Err(error),
         };
         let base = Arc::new(Base::new(open, trouble, Space::of(dir)));
-        Ok((Self::with(state, base, starts, program), aside))
+        let store = Self::with(state, base, starts, program);
+        if found == Found::Changed || aside.is_some() {
+            // What is missing can not be counted; that something may be is to be seen.
+            store.damaged.fetch_add(1, Relaxed);
+        }
+        Ok((store, aside))
     }
 
     fn with(state: &Path, base: Arc<Base>, starts: Starts, program: Option<PathBuf>) -> Self {
@@ -186,7 +196,7 @@ impl Store {
         sync: fn(&std::fs::File) -> io::Result<()>,
     ) -> Result<Arc<Self>, StoreError> {
         let dir = state.join("db");
-        let (db, _) = open_database(&dir, None, false)?;
+        let (db, _) = open_database(&dir, None, false, Found::Unmarked)?;
         let mut space = Space::of(dir.clone());
         (space.free, space.sync) = (free, sync);
         let base = Arc::new(Base::new(Open::new(db, &dir)?, None, space));
@@ -230,7 +240,7 @@ impl Store {
         (self.base.space.free)(&self.base.space.dir)
     }
 
-    /// Records of tables that were found damaged since the start, and removed.
+    /// Records of tables that were found damaged since the start, and removed; and one for a database that was.
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Relaxed)
     }

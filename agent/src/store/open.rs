@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::clean::Found;
 use super::probe::{self, Verdict};
-use super::{StoreError, clean, salvage};
+use super::{StoreError, salvage};
 use crate::state_dir::aside;
 
 /// sled keeps at least the page of each of its 256 shards that was used last, and forgets others late: a larger cache
@@ -49,7 +50,9 @@ fn is_damage(error: &StoreError) -> bool {
 
 /// Whether an error is none of the files' making, and may be gone at the next try.
 fn is_the_systems(error: &io::Error) -> bool {
-    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, ResourceBusy, StorageFull, WouldBlock};
+    use io::ErrorKind::{
+        OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, ResourceBusy, StorageFull, WouldBlock,
+    };
     let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::EROFS, libc::ENOSPC];
     matches!(
         error.kind(),
@@ -95,13 +98,17 @@ pub(super) fn open_database(
     dir: &Path,
     program: Option<&Path>,
     doubted: bool,
+    found: Found,
 ) -> Result<(sled::Db, Option<PathBuf>), StoreError> {
     finish_rebuilding(dir)?;
+    if found == Found::Changed {
+        log::error!("the database was changed while no agent ran, as by a bad block: records may be missing");
+    }
     let mut why = if doubted { Some("no start got through with it".to_owned()) } else { misfit(dir)? };
     if why.is_none()
         && let Some(program) = program
         && dir.join("db").exists()
-        && !clean::holds(dir)
+        && found != Found::Untouched
     {
         match probe::check(program, dir) {
             Verdict::Sound => log::debug!("the database is sound"),
@@ -196,7 +203,8 @@ mod tests {
     }
 
     #[test]
-    fn a_database_with_which_no_start_gets_through_is_made_anew_with_all_it_holds() -> Result<(), StoreError> {
+    fn a_database_with_which_no_start_gets_through_is_made_anew_with_all_it_holds() -> Result<(), StoreError>
+    {
         let dir = temporary();
         for failed in 0..MAX_FAILED_STARTS {
             let (store, aside) = Store::open(dir.path())?;

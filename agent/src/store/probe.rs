@@ -8,9 +8,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use super::StoreError;
 use super::open::open_or_repair;
 use super::salvage::{receive, send};
-use super::StoreError;
 
 /// The argument that makes this binary a prober.
 const CHILD: &str = "database-probe";
@@ -129,7 +129,10 @@ fn opened(dir: &Path) -> Result<sled::Db, Ended> {
 }
 
 fn check_here(dir: &Path) -> Result<(), Ended> {
-    opened(dir)?.iter().try_for_each(|entry| entry.map(drop)).map_err(|error| Ended::Damaged(error.to_string()))
+    opened(dir)?
+        .iter()
+        .try_for_each(|entry| entry.map(drop))
+        .map_err(|error| Ended::Damaged(error.to_string()))
 }
 
 /// Prints the records in their order or against it, each as soon as it is read.

@@ -37,7 +37,9 @@ impl Space {
             return Ok(());
         }
         if !self.told.swap(true, Relaxed) {
-            log::error!("the disk is full: {free} bytes are free; what needs more is refused until it has room");
+            log::error!(
+                "the disk is full: {free} bytes are free; what needs more is refused until it has room"
+            );
         }
         Err(StoreError::Full(free, reserve))
     }

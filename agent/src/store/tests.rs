@@ -117,7 +117,11 @@ fn a_damaged_record_is_found_counted_and_removed_and_the_others_stay() -> Outcom
     store.base.shared()?.insert(layout::key("a", b"2"), newer)?;
     assert!(matches!(table.get(b"2"), Err(StoreError::Format(..))));
     assert_eq!(table.scan(b"")?.len(), 1);
-    assert_eq!((store.damaged(), store.base.shared()?.scan_prefix(b"t/").count()), (3, 2), "one of the future is kept");
+    assert_eq!(
+        (store.damaged(), store.base.shared()?.scan_prefix(b"t/").count()),
+        (3, 2),
+        "one of the future is kept"
+    );
     Ok(())
 }
 

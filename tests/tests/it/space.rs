@@ -54,7 +54,8 @@ fn the_longest_unused_artifact_goes_first_and_the_bound_holds() {
     let there = |index: usize| stored(&site, &all[index]).exists();
     assert_eq!([there(0), there(1), there(2), there(3)], [true, false, true, true]);
     assert_eq!(site.artifacts.requests("a.wasm"), 1);
-    let metrics = site.agent.metrics_where("an eviction", |m| m.sum("twinlet_artifacts_evicted_total", &[]) == 1.0);
+    let metrics =
+        site.agent.metrics_where("an eviction", |m| m.sum("twinlet_artifacts_evicted_total", &[]) == 1.0);
     assert!(metrics.sum("twinlet_artifact_cache_bytes", &[]) <= 10_737_418.0);
 }
 
@@ -74,7 +75,9 @@ fn below_the_floor_nothing_is_fetched_and_when_there_is_room_it_is() {
     apply(&site, 3, &kept, "kept");
     disk.leave(3 * MB);
     let large = site.artifact("large", padded("large", 2_900_000));
-    site.hub.publish_desired(Desired::version(4).serving(Function::of("fn", &large).version(4).set("size", large.size)));
+    site.hub.publish_desired(
+        Desired::version(4).serving(Function::of("fn", &large).version(4).set("size", large.size)),
+    );
     site.hub.reported_where("that there is no room", |r| {
         let error = r["functions"]["fn"]["lastError"].to_string();
         error.contains("no room for the download") && error.contains("min_free_mb says 1")
@@ -95,9 +98,8 @@ fn a_disk_that_is_full_to_the_last_byte_harms_nothing_and_heals() {
     let telemetry = json!({ "telemetry": true });
     let sending = Function::of("send", &sending).set("permissions", telemetry);
     let first = site.artifact("fn", guests::answers("first"));
-    let both = |version| {
-        Desired::version(version).serving(Function::of("fn", &first)).serving(sending.clone())
-    };
+    let both =
+        |version| Desired::version(version).serving(Function::of("fn", &first)).serving(sending.clone());
     site.hub.publish_desired(both(2));
     site.hub.applied(2);
     assert_eq!(site.agent.post("/send", "1").status, 200);
@@ -162,9 +164,8 @@ fn a_disk_that_became_read_only_is_served_from_and_heals() {
 fn writes_are_counted_by_purpose() {
     let site = site().serving("fn", guests::answers("counted"));
     let metrics = site.agent.metrics();
-    let written = |purpose: &str| {
-        metrics.sum("twinlet_disk_written_bytes_total", &[&format!("purpose=\"{purpose}\"")])
-    };
+    let written =
+        |purpose: &str| metrics.sum("twinlet_disk_written_bytes_total", &[&format!("purpose=\"{purpose}\"")]);
     let artifact = site.artifact("fn", guests::answers("counted"));
     assert_eq!(written("artifact"), f64::from(u32::try_from(artifact.size).unwrap()));
     let compiled = std::fs::read_dir(site.agent.state_dir().join("artifacts")).unwrap();

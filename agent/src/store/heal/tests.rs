@@ -35,7 +35,8 @@ fn values(table: &Table) -> Result<Vec<Vec<u8>>, StoreError> {
 }
 
 #[test]
-fn after_a_failed_fsync_the_database_is_written_anew_and_nobody_is_told_that_what_was_lost_is_kept() -> Outcome {
+fn after_a_failed_fsync_the_database_is_written_anew_and_nobody_is_told_that_what_was_lost_is_kept() -> Outcome
+{
     static BROKEN: AtomicBool = AtomicBool::new(false);
     let sync: fn(&File) -> io::Result<()> = |file| {
         if BROKEN.load(Relaxed) { Err(io::Error::from_raw_os_error(libc::EIO)) } else { file.sync_data() }
@@ -177,15 +178,21 @@ fn only_a_database_that_was_closed_and_not_touched_since_is_beyond_doubt() -> Ou
     let db = dir.path().join("db");
     let (store, _) = Store::open(dir.path())?;
     store.write("x", b"kept")?;
-    assert!(!clean::holds(&db));
+    assert_eq!(clean::take(&db), Found::Unmarked);
     store.close();
-    assert!(clean::holds(&db) && store.read("x").is_err());
+    assert!(store.read("x").is_err());
     drop(store);
+    let (store, _) = Store::open(dir.path())?;
+    assert_eq!((store.read("x")?, store.damaged()), (Some(b"kept".to_vec()), 0));
+    store.close();
+    assert_eq!(clean::take(&db), Found::Untouched);
+    assert_eq!(clean::take(&db), Found::Unmarked, "it is void once it was looked at");
+    clean::note(&db)?;
     let mut file = fs::read(db.join("db"))?;
     let middle = file.len() / 2;
     file[middle] ^= 1;
     fs::write(db.join("db"), file)?;
-    assert!(!clean::holds(&db));
+    assert_eq!(clean::take(&db), Found::Changed);
     Ok(())
 }
 
