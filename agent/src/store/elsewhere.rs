@@ -28,7 +28,8 @@ impl Drop for Elsewhere {
 pub(super) fn open_elsewhere(dir: &Path, error: &StoreError) -> Result<(Open, Trouble), StoreError> {
     let memory =
         Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir()).unwrap_or_else(std::env::temp_dir);
-    let place = memory.join(format!("twinlet-{}", std::process::id()));
+    // The same for the same database, so that one which a kill left goes.
+    let place = memory.join(format!("twinlet-{:08x}", crc32fast::hash(dir.as_os_str().as_encoded_bytes())));
     aside::remove(&place)?;
     let guard = Elsewhere(place.clone());
     let copied = copy(dir, &place).map_err(StoreError::from).and_then(|()| open_or_repair(&place));
