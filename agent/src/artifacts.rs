@@ -1,7 +1,20 @@
 //! The files of artifacts: `<state>/artifacts/<sha256>.wasm` as fetched, and `.cwasm` as compiled by this device.
-//! Knows names, sizes and durable writing; not what is in the files.
+//! Knows names, sizes, room and durable writing; not what is in the files.
 //!
 //! Whatever stands under such a name is whole: a file is written under a temporary name, made durable, then renamed.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `artifacts` | [`Artifacts`], and files on their way into it |
+//! | `listing` | what is in the directory |
+//! | `order` | which was used last, without a clock |
+//! | `room` | what goes to make room |
+
+mod listing;
+mod order;
+mod room;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -9,29 +22,74 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256 as Hasher};
 
 use crate::desired::Sha256;
+use crate::metrics::disk::Purpose;
+use crate::state_dir::{aside, free_bytes};
+use listing::{Kind, Listing};
+use order::Order;
+pub use room::{Limits, NoRoom};
 
 /// The directory of artifacts.
 pub struct Artifacts {
     dir: PathBuf,
+    limits: Limits,
+    /// How to ask for the free space; another way only for a test that wants a full disk.
+    free: fn(&Path) -> io::Result<u64>,
+    order: Arc<Order>,
+    kept: Mutex<BTreeSet<Sha256>>,
+    evictions: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Artifacts {
-    /// Opens the directory, makes it if need be, and removes what an interrupted write left in it.
-    pub fn open(state: &Path) -> io::Result<Self> {
+    /// Opens the directory and makes it if need be, removes what an interrupted write left in it, and sets aside what
+    /// is no file and stands where one should be.
+    pub fn open(state: &Path, limits: Limits) -> io::Result<Self> {
         let dir = state.join("artifacts");
-        fs::create_dir_all(&dir)?;
+        aside::directory(&dir)?;
+        let order = Arc::new(Order::default());
         for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "part") {
-                fs::remove_file(&path)?;
+            let entry = entry?;
+            match listing::kind(&entry.file_name()) {
+                Kind::Temporary => {
+                    if let Err(error) = aside::remove(&entry.path()) {
+                        log::warn!("{}: {error}", entry.path().display());
+                    }
+                }
+                Kind::Foreign => log::debug!("{}: not ours; it is left alone", entry.path().display()),
+                Kind::Whole(_) | Kind::Partial(_) => {
+                    aside::file(&entry.path(), state)?;
+                    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+                    order.seen(modified.map_or(0, order::count));
+                }
             }
         }
-        Ok(Self { dir })
+        let kept = Mutex::default();
+        let (evictions, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+        let artifacts = Self { dir, limits, free: free_bytes, order, kept, evictions, refused };
+        if artifacts.order.is_spent() {
+            artifacts.count_anew()?;
+        }
+        Ok(artifacts)
+    }
+
+    /// Gives all files the smallest counts that keep their order.
+    fn count_anew(&self) -> io::Result<()> {
+        self.order.begin_anew();
+        let listing = Listing::of(&self.dir)?;
+        for files in [&listing.partial, &listing.whole] {
+            for (_, files) in Listing::by_use(files, |_| false) {
+                files
+                    .paths
+                    .iter()
+                    .try_for_each(|path| self.order.used(&File::options().append(true).open(path)?))?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory of all files.
@@ -68,60 +126,31 @@ impl Artifacts {
         let temporary = path.with_added_extension(format!("{}.part", BEGUN.fetch_add(1, Relaxed)));
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        Ok(Partial { temporary, path, file })
+        Ok(Partial { temporary, path, file, order: self.order.clone() })
     }
 
     /// Bytes that all files take.
     pub fn bytes(&self) -> io::Result<u64> {
-        Ok(self.files()?.iter().map(|(_, _, bytes)| bytes).sum())
+        Ok(Listing::of(&self.dir)?.bytes)
+    }
+
+    /// How often an artifact was evicted, and how often there was no room, since the start.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.evictions.load(Relaxed), self.refused.load(Relaxed))
     }
 
     /// Removes an artifact and its compiled form.
     pub fn remove(&self, sha256: &Sha256) -> io::Result<()> {
-        for path in [self.wasm(sha256), self.compiled(sha256)] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        [self.wasm(sha256), self.compiled(sha256)].iter().try_for_each(|path| room::absent(path))
     }
 
-    /// Removes what was used longest ago until all files take no more than `max_bytes`, but nothing of `keep`.
-    /// Returns what it removed.
-    pub fn evict(&self, max_bytes: u64, keep: &BTreeSet<Sha256>) -> io::Result<BTreeSet<Sha256>> {
-        let mut files = self.files()?;
-        files.sort();
-        let mut total: u64 = files.iter().map(|(_, _, bytes)| bytes).sum();
-        let mut removed = BTreeSet::new();
-        for (_, path, bytes) in files {
-            if total <= max_bytes {
-                break;
-            }
-            let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            if stem.is_some_and(|sha256| keep.contains(&sha256)) {
-                continue;
-            }
-            fs::remove_file(&path)?;
-            total = total.saturating_sub(bytes);
-            removed.extend(stem);
+    /// Notes that an artifact was used just now, as when it has come: for [`Artifacts::tidy`].
+    pub fn used(&self, sha256: &Sha256) -> io::Result<()> {
+        match File::options().append(true).open(self.wasm(sha256)) {
+            // It was never fetched, or is gone already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            file => self.order.used(&file?),
         }
-        Ok(removed)
-    }
-
-    /// Marks an artifact as used now, for [`Artifacts::evict`].
-    pub fn touch(&self, sha256: &Sha256) -> io::Result<()> {
-        File::options().append(true).open(self.wasm(sha256))?.set_modified(SystemTime::now())
-    }
-
-    fn files(&self) -> io::Result<Vec<(SystemTime, PathBuf, u64)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            files.push((metadata.modified()?, entry.path(), metadata.len()));
-        }
-        Ok(files)
     }
 }
 
@@ -130,6 +159,7 @@ pub struct Partial {
     temporary: PathBuf,
     path: PathBuf,
     file: File,
+    order: Arc<Order>,
 }
 
 impl Partial {
@@ -146,8 +176,15 @@ impl Partial {
     /// Makes what was written durable and puts it in its place.
     pub fn finish(self) -> io::Result<()> {
         // Another process may have replaced what the handle shows.
-        File::open(&self.temporary)?.sync_all()?;
+        let file = File::options().append(true).open(&self.temporary)?;
+        self.order.used(&file)?;
+        file.sync_all()?;
+        let compiled = self.path.extension().is_some_and(|extension| extension == "cwasm");
+        let purpose = if compiled { Purpose::Compiled } else { Purpose::Artifact };
+        purpose.wrote_u64(file.metadata()?.len());
+        purpose.synced();
         fs::rename(&self.temporary, &self.path)?;
+        purpose.synced();
         match self.path.parent() {
             Some(dir) => File::open(dir)?.sync_all(),
             None => Ok(()),
@@ -159,58 +196,5 @@ impl Drop for Partial {
     fn drop(&mut self) {
         // After `finish` there is nothing under this name; what else remains, the next start removes.
         fs::remove_file(&self.temporary).ok();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn put(artifacts: &Artifacts, byte: u8, len: usize) -> io::Result<Sha256> {
-        let contents = vec![byte; len];
-        let sha256 = Sha256::from_bytes(Hasher::digest(&contents).into());
-        let mut partial = artifacts.begin(artifacts.wasm(&sha256))?;
-        partial.file().write_all(&contents)?;
-        partial.finish()?;
-        Ok(sha256)
-    }
-
-    #[test]
-    fn an_unfinished_file_is_not_there() -> io::Result<()> {
-        let dir = tempfile::tempdir()?;
-        let artifacts = Artifacts::open(dir.path())?;
-        let sha256 = Sha256::from_bytes([1; 32]);
-        artifacts.begin(artifacts.wasm(&sha256))?.file().write_all(b"half")?;
-        assert!(!artifacts.has(&sha256));
-        assert_eq!(artifacts.bytes()?, 0);
-        Ok(())
-    }
-
-    #[test]
-    fn eviction_takes_the_longest_unused_and_spares_what_is_needed() -> io::Result<()> {
-        let dir = tempfile::tempdir()?;
-        let artifacts = Artifacts::open(dir.path())?;
-        let ids = (0..4).map(|n| put(&artifacts, n, 100)).collect::<io::Result<Vec<_>>>()?;
-        for (age, id) in [3, 2, 1, 0].into_iter().zip(&ids) {
-            let past = SystemTime::now() - std::time::Duration::from_secs(age * 60);
-            File::options().append(true).open(artifacts.wasm(id))?.set_modified(past)?;
-        }
-        let keep: BTreeSet<_> = ids.first().copied().into_iter().collect();
-        let removed = artifacts.evict(200, &keep)?;
-        assert_eq!(removed, ids.iter().copied().skip(1).take(2).collect());
-        assert_eq!(artifacts.bytes()?, 200);
-        Ok(())
-    }
-
-    #[test]
-    fn a_changed_file_does_not_verify() -> io::Result<()> {
-        let dir = tempfile::tempdir()?;
-        let artifacts = Artifacts::open(dir.path())?;
-        let sha256 = put(&artifacts, 7, 100)?;
-        assert!(artifacts.verify(&sha256)?);
-        fs::write(artifacts.wasm(&sha256), [8; 100])?;
-        assert!(!artifacts.verify(&sha256)?);
-        Ok(())
     }
 }

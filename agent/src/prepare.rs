@@ -1,6 +1,8 @@
 //! Makes one function ready to serve: fetched, verified, compiled, linked and started once. Knows nothing of routes or
 //! of what served before; a failure here touches neither.
 
+mod room;
+
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -127,6 +129,7 @@ impl Preparer {
         let hit = self.on_device(spec);
         if !hit {
             (progress.phase)(Phase::Fetching);
+            self.room_to_fetch(spec)?;
             self.fetch(spec, progress)?;
         }
         let component = match self.sealed(sha256) {
@@ -137,12 +140,10 @@ impl Preparer {
                     self.verify(spec, progress)?;
                 }
                 (progress.phase)(Phase::Compiling);
+                self.room_to_compile(sha256)?;
                 self.compile(sha256, progress)?
             }
         };
-        if let Err(error) = self.artifacts.touch(sha256) {
-            log::warn!("artifact {sha256}: marking it as used: {error}");
-        }
         Ok(component)
     }
 
@@ -156,7 +157,12 @@ impl Preparer {
             _ if error.is_wrong_artifact() => failed(Phase::Verifying, error, Always),
             _ if error.retryable() => failed(Phase::Fetching, error, Always),
             _ => failed(Phase::Fetching, error, Never),
-        })
+        })?;
+        // The order in which artifacts go knows no clock, which a file's own time is.
+        if let Err(error) = self.artifacts.used(&spec.sha256) {
+            log::warn!("artifact {}: noting its use: {error}", spec.sha256);
+        }
+        Ok(())
     }
 
     /// Hashes an artifact that was on the device, and fetches it again where it has changed.

@@ -10,6 +10,13 @@ pub fn resident_bytes() -> u64 {
     pages.saturating_mul(system_value(libc::_SC_PAGESIZE))
 }
 
+/// Bytes that the kernel has written to disks for this process and the children it waited for; none where it does not
+/// say.
+pub fn written_bytes() -> Option<u64> {
+    let io = fs::read_to_string("/proc/self/io").ok()?;
+    io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
+}
+
 /// Memory that new work could have, in bytes; 0 where it is not known.
 pub fn available_bytes() -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -1,21 +1,34 @@
-//! The state directory: makes it, makes sure that it is ours alone, and keeps the node's own name and key in it.
+//! The state directory: makes it, makes sure that it is ours alone, brings it to the present format, and keeps the
+//! node's own name and key in it.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `state_dir` | [`StateDir`], and small files |
+//! | `format` | which format the directory has, and the way from an older one |
+//! | `identity` | the node's name and key |
+//! | `aside` | what stands in the way of a file of ours |
 
+pub mod aside;
+pub mod format;
+mod identity;
+
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
-
-use crate::config::NodeId;
+use crate::metrics::disk::Purpose;
 
 /// The file whose lock says that an agent works in the directory.
 const LOCK: &str = "lock";
 /// How long somebody may look whether an agent works in the directory.
 const LOOKED_AT: Duration = Duration::from_millis(200);
-/// Bytes of the device key.
-const KEY_BYTES: usize = 32;
+/// Bytes of the largest small file of ours.
+const SMALL: u64 = 4 << 10;
 
 /// Why the state directory can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +55,18 @@ pub enum StateDirError {
         /// Whose it is.
         uid: u32,
     },
+    /// A newer release has worked in it.
+    #[error(
+        "{path} has format {found}, and this release of twinlet knows {} at most; nothing was changed: start the newer \
+         release, or choose another cache_dir",
+        format::FORMAT
+    )]
+    Newer {
+        /// The directory.
+        path: String,
+        /// Its format.
+        found: u32,
+    },
 }
 
 /// The directory, ready for use.
@@ -66,11 +91,18 @@ impl StateDir {
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
         let path = fs::canonicalize(path).map_err(failed)?;
-        let lock = File::create(path.join(LOCK)).map_err(failed)?;
+        aside::file(&path.join(LOCK), &path).map_err(failed)?;
+        let lock = File::create(path.join(LOCK)).or_else(|error| match error.kind() {
+            // It may be there from before, which is enough to lock it.
+            io::ErrorKind::ReadOnlyFilesystem => File::open(path.join(LOCK)),
+            _ => Err(error),
+        });
+        let lock = lock.map_err(failed)?;
         locked(&lock).map_err(|error| match error {
             TryLockError::WouldBlock => StateDirError::InUse { path: path.display().to_string() },
             TryLockError::Error(source) => failed(source),
         })?;
+        format::bring_up(&path)?;
         if is_volatile(&path) {
             log::warn!(
                 "{} does not survive a restart of the device: choose a cache_dir elsewhere",
@@ -83,42 +115,6 @@ impl StateDir {
     /// Where it is, as an absolute path.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The name this node was given when it first started without one: a UUID.
-    pub fn node_id(&self) -> Result<NodeId, StateDirError> {
-        let path = self.path.join("node_id");
-        let kept = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse::<NodeId>().ok(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(StateDirError::Io { path: path.display().to_string(), source }),
-        };
-        if let Some(id) = kept {
-            return Ok(id);
-        }
-        let made = uuid::Uuid::new_v4().to_string();
-        let failed = |source| StateDirError::Io { path: path.display().to_string(), source };
-        write_durably(&path, made.as_bytes()).map_err(failed)?;
-        made.parse().map_err(|e| failed(io::Error::other(format!("{e}"))))
-    }
-
-    /// The key of this device, made at the first start. Compiled artifacts are sealed with it.
-    pub fn device_key(&self) -> Result<Vec<u8>, StateDirError> {
-        let path = self.path.join("device.key");
-        let failed = |source| StateDirError::Io { path: path.display().to_string(), source };
-        match fs::read(&path) {
-            Ok(key) if key.len() == KEY_BYTES => return Ok(key),
-            Ok(_) => log::warn!(
-                "{} is damaged; a new key is made, and all artifacts compiled anew",
-                path.display()
-            ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(failed(source)),
-        }
-        let mut key = vec![0; KEY_BYTES];
-        SystemRandom::new().fill(&mut key).map_err(|_| failed(io::Error::other("no randomness")))?;
-        write_durably(&path, &key).map_err(failed)?;
-        Ok(key)
     }
 }
 
@@ -151,14 +147,76 @@ pub fn is_volatile(path: &Path) -> bool {
     path.starts_with("/tmp") || path.starts_with("/run")
 }
 
-/// Writes a small file of our own so that after a power cut it is whole or not there.
+/// Writes a small file of our own so that after a power cut it is whole or not there, and counts it as state.
 pub fn write_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    write_durably_for(Purpose::State, path, contents)
+}
+
+/// The same, counted for another purpose.
+pub fn write_durably_for(purpose: Purpose, path: &Path, contents: &[u8]) -> io::Result<()> {
     let temporary = path.with_added_extension("part");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(&temporary).or_else(|error| match error.kind() {
+        // Something stands there that is none of ours.
+        io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied => {
+            aside::remove(&temporary)?;
+            options.open(&temporary)
+        }
+        _ => Err(error),
+    });
+    let mut file = file?;
+    let written = file.write_all(contents).and_then(|()| {
+        purpose.wrote(contents.len());
+        purpose.synced();
+        file.sync_all()
+    });
+    let replaced = written.and_then(|()| match fs::rename(&temporary, path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            aside::file(path, path.parent().unwrap_or(path))?;
+            fs::rename(&temporary, path)
+        }
+        replaced => replaced,
+    });
+    if let Err(error) = replaced {
+        // A full disk is not to be filled by halves.
+        fs::remove_file(&temporary).ok();
+        return Err(error);
+    }
+    purpose.synced();
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+/// What a small file of ours holds; none where there is none. What stands there and is no such file is set aside.
+pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    aside::file(path, path.parent().unwrap_or(path))?;
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    let mut contents = Vec::new();
+    match file.take(SMALL).read_to_end(&mut contents) {
+        Ok(_) => Ok(Some(contents)),
+        Err(error) => {
+            // A bad block, for example: what can not be read is as good as damaged.
+            log::error!("{}: {error}", path.display());
+            Ok(Some(Vec::new()))
+        }
+    }
+}
+
+/// Bytes that this user may still write to the file system of a path.
+#[allow(clippy::unnecessary_cast)] // The fields are as wide as the machine.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends with a zero, and the structure is ours and of the right size.
+    if unsafe { libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call that fills it has succeeded.
+    let stat = unsafe { stat.assume_init() };
+    Ok((stat.f_bavail as u64).saturating_mul(stat.f_frsize as u64))
 }
 
 #[cfg(test)]
@@ -180,13 +238,5 @@ mod tests {
         assert_eq!(again.device_key().unwrap(), key);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(path.join("device.key")).unwrap().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_damaged_key_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
-        fs::write(state.path().join("device.key"), b"short").unwrap();
-        assert_eq!(state.device_key().unwrap().len(), KEY_BYTES);
     }
 }

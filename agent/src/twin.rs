@@ -223,13 +223,15 @@ impl Twin {
         inbound: &mpsc::Receiver<Message>,
         desk: &mut Asks,
     ) -> bool {
-        let mut said = String::new();
+        // What an error says differs with the bytes that are free, from one try to the next.
+        let mut said = None;
         while let Err(error) = self.store.keep_accepted(accepted) {
-            let told = format!("{topic}: not kept on the disk, so not acted on: {error}");
-            if told != said {
+            let kind = Some(std::mem::discriminant(&error));
+            if kind != said {
+                let told = format!("{topic}: not kept on the disk, so not acted on: {error}");
                 log::error!("{told}; trying again every {} s", KEEP_AGAIN.as_secs());
-                self.board.desired(None, DesiredStatus::new(500, told.clone()));
-                said = told;
+                self.board.desired(None, DesiredStatus::new(500, told));
+                said = kind;
             }
             if inbound.is_closed() {
                 return false;

@@ -78,6 +78,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l api-keys-file -d
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l api-max-body-bytes -d 'Bytes of a request body of the management API; a larger one gets 413' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l wasm-roots -d 'Directories, separated by `:`, that POST /wasm may read components from; without any, it reads none' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l cache-size-gb -d 'GB (2^30 bytes) of artifacts kept on disk; decimals are accepted, such as 0.5' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l min-free-mb -d 'MB (2^20 bytes) that artifacts leave free on the disk for all else; no download or compilation goes below' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l artifact-max-bytes -d 'Bytes of the largest artifact that is fetched' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l artifact-ca-file -d 'PEM file of the authorities to trust for https://, in downloads and functions\' requests, not the system\'s' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l fetch-connect-timeout-secs -d 'Seconds to reach an artifact server: name look-up, TCP and TLS together' -r
@@ -129,6 +130,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l api-keys-file 
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l api-max-body-bytes -d 'Bytes of a request body of the management API; a larger one gets 413' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l wasm-roots -d 'Directories, separated by `:`, that POST /wasm may read components from; without any, it reads none' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l cache-size-gb -d 'GB (2^30 bytes) of artifacts kept on disk; decimals are accepted, such as 0.5' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l min-free-mb -d 'MB (2^20 bytes) that artifacts leave free on the disk for all else; no download or compilation goes below' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l artifact-max-bytes -d 'Bytes of the largest artifact that is fetched' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l artifact-ca-file -d 'PEM file of the authorities to trust for https://, in downloads and functions\' requests, not the system\'s' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l fetch-connect-timeout-secs -d 'Seconds to reach an artifact server: name look-up, TCP and TLS together' -r
@@ -299,6 +301,7 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l api-max-body-bytes -d 'Bytes of a request body of the management API; a larger one gets 413' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l wasm-roots -d 'Directories, separated by `:`, that POST /wasm may read components from; without any, it reads none' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l cache-size-gb -d 'GB (2^30 bytes) of artifacts kept on disk; decimals are accepted, such as 0.5' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l min-free-mb -d 'MB (2^20 bytes) that artifacts leave free on the disk for all else; no download or compilation goes below' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l artifact-max-bytes -d 'Bytes of the largest artifact that is fetched' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l artifact-ca-file -d 'PEM file of the authorities to trust for https://, in downloads and functions\' requests, not the system\'s' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l fetch-connect-timeout-secs -d 'Seconds to reach an artifact server: name look-up, TCP and TLS together' -r

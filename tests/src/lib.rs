@@ -25,6 +25,7 @@
 //! | [`metrics`] | the text of `/metrics`, parsed |
 //! | [`scripted`] | a local socket whose answers a test makes up |
 //! | [`slow`] | a server that takes five seconds for each answer |
+//! | [`small_disk`] | a disk of a few megabytes, to be filled |
 //! | [`site`] | one of each, wired together |
 #![allow(
     clippy::unwrap_used,
@@ -53,6 +54,7 @@ pub mod registry;
 pub mod scripted;
 pub mod site;
 pub mod slow;
+pub mod small_disk;
 pub mod tls;
 pub mod tls_front;
 pub mod tunnel;
@@ -70,4 +72,5 @@ pub use link::Link;
 pub use object_store::ObjectStore;
 pub use registry::{Registry, needs_registry};
 pub use site::Site;
+pub use small_disk::SmallDisk;
 pub use wait::{DEADLINE, eventually};

@@ -28,7 +28,7 @@ const NODE: &str = "quickstart";
 
 fn main() -> ExitCode {
     // The agent compiles components in a child process of the program that it is part of.
-    if let Some(code) = twinlet::compile::child_main() {
+    if let Some(code) = twinlet::compile::child_main().or_else(twinlet::store::child_main) {
         return code;
     }
     let once = match std::env::args().nth(1).as_deref() {

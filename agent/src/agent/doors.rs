@@ -1,5 +1,6 @@
 //! Opens the doors that requests come by, and holds what SIGHUP changes of them. Knows nothing of what they answer.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -136,8 +137,17 @@ pub(super) fn open_doors(
 ) -> anyhow::Result<Doors> {
     let max_body = config.http.max_body_bytes;
     let socket = &config.local_socket;
-    let local = LocalDoor::open(socket, service.clone(), max_body)
-        .with_context(|| format!("the local socket {}", socket.display()))?;
+    let local = match LocalDoor::open(socket, service.clone(), max_body) {
+        Ok(door) => vec![door],
+        // A device whose disk can not be written to is to serve all the same.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            log::error!("the local socket {}: {error}; the agent goes on without", socket.display());
+            Vec::new()
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("the local socket {}", socket.display()));
+        }
+    };
     let listen = config.http.listen;
     #[cfg(feature = "public-door")]
     {
@@ -152,7 +162,7 @@ pub(super) fn open_doors(
         let door = Arc::new(Door { service: service.clone(), limits: config.http.clone(), access, tls });
         let public = handle.spawn(public::serve(listener, door, stop));
         log::info!("listening on {scheme}://{address} and {}", socket.display());
-        Ok(Doors { address: Some(address), public: Some(public), local: vec![local], guarded })
+        Ok(Doors { address: Some(address), public: Some(public), local, guarded })
     }
     #[cfg(not(feature = "public-door"))]
     {
@@ -161,6 +171,7 @@ pub(super) fn open_doors(
             .with_context(|| format!("listening on {listen}"))?;
         let address = loopback.address();
         log::info!("listening on http://{} and {}", address.unwrap_or(listen), socket.display());
-        Ok(Doors { address, public: None, local: vec![local, loopback], guarded: Guarded {} })
+        let local = local.into_iter().chain([loopback]).collect();
+        Ok(Doors { address, public: None, local, guarded: Guarded {} })
     }
 }

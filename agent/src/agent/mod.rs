@@ -2,6 +2,7 @@
 //! reverse order. Knows who is connected to whom, and nothing of what they do.
 
 mod circumstances;
+mod disk;
 mod doors;
 mod net;
 mod notify;
@@ -26,7 +27,7 @@ pub use settings::Live;
 pub use trust::trust;
 
 use crate::actors::Actors;
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Limits};
 use crate::board::Board;
 use crate::clock::Kept;
 use crate::compile::Compiler;
@@ -71,6 +72,7 @@ pub struct Agent {
     trust: watch::Sender<Trust>,
     outbox: Arc<Outbox>,
     time: Arc<Kept>,
+    store: Arc<Store>,
     shutdown_timeout: Duration,
     address: Option<SocketAddr>,
     board: Arc<Board>,
@@ -108,11 +110,11 @@ impl Agent {
             config.pop_id,
             state.path().display()
         );
-        let (store, aside) = Store::open(state.path()).context("the database in cache_dir")?;
+        let (store, aside) = Store::open_safely(state.path()).context("the database in cache_dir")?;
         let store = Arc::new(store);
         let time = Arc::new(Kept::restore(&store));
         if let Some(aside) = aside {
-            log::error!("the database could not be opened; it is kept as {}", aside.display());
+            log::error!("the database was damaged; it is kept as {}", aside.display());
             doors::store_lost(&store);
         }
         Self::assemble(config, (state, node), (store.clone(), time), (guard, trust)).inspect_err(|_| {
@@ -145,7 +147,9 @@ impl Agent {
         let twin = Twin::restore(defaults(config), of_twin, store.clone(), board.clone(), metrics.clone());
         let desired = twin.subscribe();
         let (desk, asks) = twin::desk();
-        let artifacts = Arc::new(Artifacts::open(state.path()).context("the artifacts in cache_dir")?);
+        let limits = Limits { max_bytes: config.cache_bytes, min_free_bytes: config.min_free_bytes };
+        let artifacts =
+            Arc::new(Artifacts::open(state.path(), limits).context("the artifacts in cache_dir")?);
         let fetcher = Arc::new(Fetcher::new(config.fetch.clone()));
         fetcher.tidy(artifacts.dir());
         if let Err(error) = store.forget_seals() {
@@ -183,7 +187,6 @@ impl Agent {
             serving: serving.clone(),
             board: board.clone(),
             metrics: metrics.clone(),
-            cache_bytes: config.cache_bytes,
             runtime: handle.clone(),
             progress: Arc::new(AtomicU64::new(0)),
             circumstances: of_circumstances,
@@ -263,6 +266,7 @@ impl Agent {
             changes,
         };
         handle.spawn(circumstances.run());
+        handle.spawn(disk::look_after(store.clone(), metrics.clone()));
         handle.spawn(settings::count_hub(
             connection.clone(),
             counters,
@@ -279,6 +283,7 @@ impl Agent {
             trust,
             outbox,
             time,
+            store,
             shutdown_timeout: config.shutdown_timeout,
             address: doors.address,
             board,
@@ -381,6 +386,7 @@ impl Agent {
             log::warn!("a dry run did not end in time");
         }
         if whole {
+            self.store.close();
             self.net.stop();
         } else {
             // A guest that still waits in a host call needs the runtime until the process ends.

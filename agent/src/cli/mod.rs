@@ -49,7 +49,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::compile;
+use crate::{compile, store};
 
 /// One command: its help, and what it does.
 struct Entry {
@@ -114,7 +114,7 @@ const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    if let Some(code) = compile::child_main() {
+    if let Some(code) = compile::child_main().or_else(store::child_main) {
         return code;
     }
     let matches = command().get_matches();

@@ -12,6 +12,7 @@ use crate::agent::{self, Agent};
 use crate::config::{Resolved, reload_differences};
 use crate::logs::Kept;
 use crate::process::{keep_no_large_buffers, raise_file_limit};
+use crate::state_dir::StateDirError;
 
 /// Libraries whose own debugging says little about this agent.
 const QUIET: &[&str] =
@@ -57,7 +58,12 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Err(error) => {
             log::error!("{error:#}");
             // Files that the configuration names belong to it.
-            Ok(if error.is::<agent::Unusable>() { settings::EX_CONFIG.into() } else { ExitCode::FAILURE })
+            let newer = matches!(error.downcast_ref(), Some(StateDirError::Newer { .. }));
+            Ok(if newer || error.is::<agent::Unusable>() {
+                settings::EX_CONFIG.into()
+            } else {
+                ExitCode::FAILURE
+            })
         }
     }
 }

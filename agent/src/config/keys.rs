@@ -80,6 +80,8 @@ pub const KEYS: &[Key] = &[
 
     some(Artifacts, "cache_size_gb", "10", Gigabytes,
         "GB (2^30 bytes) of artifacts kept on disk; decimals are accepted, such as 0.5"),
+    some(Artifacts, "min_free_mb", "16", megabytes(0, 65_536),
+        "MB (2^20 bytes) that artifacts leave free on the disk for all else; no download or compilation goes below"),
     some(Artifacts, "artifact_max_bytes", "67108864", bytes(KIB, 4 * GIB - 1),
         "Bytes of the largest artifact that is fetched"),
     none(Artifacts, "artifact_ca_file", File,

@@ -52,6 +52,8 @@ pub struct Config {
     pub cache_dir: PathBuf,
     /// `cache_size_gb`, in bytes (1 GB is 2^30): the most that artifacts may take on disk.
     pub cache_bytes: u64,
+    /// `min_free_mb`, in bytes: what artifacts leave free on the disk.
+    pub min_free_bytes: u64,
     /// `local_socket`: path of the Unix socket, at most 103 bytes.
     pub local_socket: PathBuf,
     /// `heartbeat_interval_secs`: the time between two heartbeats.

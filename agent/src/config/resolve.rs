@@ -68,6 +68,7 @@ impl Reader {
             pop_id: self.pop_id(),
             cache_dir: self.path("cache_dir").unwrap_or_default(),
             cache_bytes: self.gigabytes("cache_size_gb"),
+            min_free_bytes: self.number::<u64>("min_free_mb") << 20,
             local_socket: self.local_socket(),
             heartbeat_interval: self.seconds("heartbeat_interval_secs"),
             log_level: self

@@ -236,7 +236,8 @@ impl Accepted {
         next.accept(defaults)
     }
 
-    fn version(&self) -> u64 {
+    /// The `$version` of the twin document that stands; 0 for none.
+    pub fn version(&self) -> u64 {
         self.twin.as_ref().and_then(|document| document.get("$version")).and_then(Value::as_u64).unwrap_or(0)
     }
 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256 as Hasher};
 
 use crate::desired::Sha256;
+use crate::metrics::disk::Purpose;
 
 /// Bytes after which what came is made durable,
 const SYNC_BYTES: u64 = 1 << 20;
@@ -113,6 +114,7 @@ impl Partial {
     /// Adds bytes, and makes durable what is there from time to time.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
+        Purpose::Artifact.wrote(bytes.len());
         self.hasher.update(bytes);
         let added = bytes.len() as u64;
         self.len = self.len.saturating_add(added);
@@ -145,6 +147,7 @@ impl Partial {
     /// Puts the file, which is whole, durably into its place.
     pub(super) fn finish(self) -> io::Result<()> {
         self.file.sync_all()?;
+        Purpose::Artifact.synced();
         fs::rename(&self.path, &self.target)?;
         sync_directory(&self.target)?;
         remove(&origin_of(&self.path))
@@ -152,6 +155,7 @@ impl Partial {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
+        Purpose::Artifact.synced();
         if self.synced.is_none() {
             match File::open(origin_of(&self.path)) {
                 Ok(origin) => origin.sync_data()?,

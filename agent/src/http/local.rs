@@ -19,6 +19,7 @@ use super::answer::Failure;
 use super::chunked::{self, Framing};
 use super::gate::{Gate, Outer};
 use super::{Answer, Body, Incoming, Outgoing, Service, request_id};
+use crate::state_dir::aside;
 use crate::thread::{STACK, Thread};
 
 /// The name of the door on the socket.
@@ -63,6 +64,12 @@ impl LocalDoor {
         let inner =
             Inner { path: socket.with_added_extension("in"), fresh: socket.with_added_extension("new") };
         let behind = Behind { door: LOCAL, service, max_body };
+        for path in [socket, &inner.path, &inner.fresh] {
+            if path.is_dir() {
+                let aside = aside::set_aside(path, path.parent().unwrap_or(path))?;
+                log::error!("{} is a directory; it is kept as {}", path.display(), aside.display());
+            }
+        }
         let outer = || bind(&inner.fresh, socket).map(Outer::Unix);
         let mut door = Self::serve(&inner, outer, behind)?;
         door.sockets.push(socket.to_owned());

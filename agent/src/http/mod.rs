@@ -54,7 +54,7 @@ use crate::desired::AttachPoint;
 #[cfg(feature = "public-door")]
 use crate::engine::Answerer;
 use crate::metrics::Metrics;
-use crate::process::resident_bytes;
+use crate::process::{resident_bytes, written_bytes};
 use crate::routes::NoRoute;
 use crate::serving::{Serving, Snapshot};
 use crate::workers::{Lane, Workers};
@@ -212,7 +212,7 @@ impl Service {
 
     fn metrics_page(&self) -> Answer {
         self.metrics.queue_depth.set(i64::try_from(self.workers.waiting()).unwrap_or(i64::MAX));
-        match self.metrics.render(resident_bytes()) {
+        match self.metrics.render(resident_bytes(), written_bytes()) {
             Ok(page) => Answer::new(200, "text/plain; version=0.0.4", page),
             Err(error) => {
                 log::error!("/metrics: {error}");

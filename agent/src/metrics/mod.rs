@@ -4,6 +4,7 @@
 //! Labels are bounded: `function_id` has as many values as desired state has functions, and a function's series go
 //! when it does; every other label of ours has a fixed set of values, and a function has at most 64 series of its own.
 
+pub mod disk;
 mod executions;
 mod function;
 mod guests;
@@ -17,6 +18,7 @@ use prometheus::{
 };
 
 use crate::desired::FunctionId;
+use disk::Disk;
 pub use executions::{Executed, Executions};
 pub use function::{Counts, FunctionMetrics, Outcome};
 use guests::Guests;
@@ -75,6 +77,8 @@ pub struct Metrics {
     resident_bytes: IntGauge,
     /// Calls of middleware since the start, of all functions.
     pub executions: Executions,
+    /// The disk and the database.
+    pub disk: Disk,
 }
 
 impl Metrics {
@@ -177,6 +181,7 @@ impl Metrics {
             ours,
             guests: Guests::default(),
             executions: Executions::default(),
+            disk: Disk::default(),
         }))
     }
 
@@ -293,14 +298,20 @@ impl Metrics {
         functions.iter().map(|id| self.instances.with_label_values(&[id.as_str()]).get()).sum()
     }
 
-    /// The whole page, in Prometheus' text format. `resident_bytes` is the agent's present size.
-    pub fn render(&self, resident_bytes: u64) -> Result<Vec<u8>, prometheus::Error> {
+    /// The whole page, in Prometheus' text format. `resident_bytes` is the agent's present size, `written_bytes` what
+    /// the kernel wrote for it, where it says.
+    pub fn render(
+        &self,
+        resident_bytes: u64,
+        written_bytes: Option<u64>,
+    ) -> Result<Vec<u8>, prometheus::Error> {
         self.resident_bytes.set(i64::try_from(resident_bytes).unwrap_or(i64::MAX));
         self.totals.compute();
         let mut page = Vec::with_capacity(8 << 10);
         for registry in [&self.contract, &self.ours] {
             TextEncoder::new().encode(&registry.gather(), &mut page)?;
         }
+        self.disk.render(written_bytes, &mut page);
         self.guests.render(&mut page)?;
         Ok(page)
     }
@@ -321,52 +332,4 @@ fn whole(value: f64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn page(metrics: &Metrics) -> String {
-        let page = metrics.render(1).unwrap_or_else(|e| panic!("{e}"));
-        String::from_utf8_lossy(&page).into_owned()
-    }
-
-    #[test]
-    fn the_contracts_metrics_come_first_and_add_up() -> Result<(), Box<dyn std::error::Error>> {
-        let metrics = Metrics::new("0")?;
-        let function = metrics.function(&"f".parse()?);
-        function.invoked(Outcome::Ok, Duration::from_millis(10));
-        function.invoked(Outcome::Timeout, Duration::from_millis(30));
-        metrics.cache_lookup(false);
-        metrics.cache_lookup(true);
-        let page = page(&metrics);
-        for line in [
-            "# HELP edge_runner_total_invocations Total number of function invocations",
-            "# TYPE edge_runner_total_invocations counter",
-            "edge_runner_total_invocations 2",
-            "edge_runner_total_errors 1",
-            "edge_runner_average_execution_time_ms 20",
-            "edge_runner_error_rate 50",
-            "edge_runner_cache_hits 3",
-            "edge_runner_cache_misses 1",
-            "edge_runner_cache_hit_rate 75",
-            "twinlet_invocations_total{function_id=\"f\",outcome=\"timeout\"} 1",
-            "twinlet_invocation_duration_seconds_bucket{function_id=\"f\",le=\"0.01\"} 1",
-        ] {
-            assert!(page.lines().any(|l| l == line), "{line} is not in:\n{page}");
-        }
-        assert!(page.rfind("edge_runner_") < page.find("twinlet_"));
-        Ok(())
-    }
-
-    #[test]
-    fn a_function_that_is_gone_leaves_no_series() -> Result<(), Box<dyn std::error::Error>> {
-        let metrics = Metrics::new("0")?;
-        let id: FunctionId = "gone".parse()?;
-        metrics.function(&id).invoked(Outcome::Ok, Duration::ZERO);
-        metrics.failure(&id, "compiling");
-        assert!(page(&metrics).contains("gone"));
-        metrics.forget_function(&id);
-        assert!(!page(&metrics).contains("gone"));
-        Ok(())
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use tokio::sync::watch;
@@ -50,22 +51,30 @@ impl Reconciler {
                 |id: &FunctionId| wanted.functions.contains_key(id) || wanted.misfits.contains_key(id);
             self.preparer.forget_all_but(|id| wants(id) || state.functions.contains_key(id));
         }
+        self.keep_artifacts(wanted, state);
+        self.tidy_artifacts();
+    }
+
+    /// Says which artifacts must not be evicted: before anything is prepared, and whenever something went.
+    pub(super) fn keep_artifacts(&self, wanted: &Desired, state: &State) {
         let mut keep: BTreeSet<_> = wanted.functions.values().map(|spec| spec.sha256).collect();
         keep.extend(wanted.kept.iter().copied());
         keep.extend(state.functions.values().filter_map(|item| item.serving.as_ref()).map(|f| f.spec.sha256));
         // What something on trial would go back to.
         keep.extend(state.rollout.standing.components());
         keep.extend(state.rollout.trials.iter().flat_map(|trial| trial.before.components()));
+        self.preparer.artifacts.keep(keep);
+    }
+
+    /// Holds the artifacts within their bound and the disk above its floor.
+    fn tidy_artifacts(&self) {
         let artifacts = &self.preparer.artifacts;
-        let swept = artifacts.evict(self.cache_bytes, &keep).and_then(|removed| {
-            for sha256 in &removed {
-                log::info!("artifact {sha256}: removed to make room");
-            }
-            artifacts.bytes()
-        });
-        match swept {
+        match artifacts.tidy() {
             Ok(bytes) => self.metrics.artifact_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX)),
             Err(error) => log::warn!("looking after the artifacts: {error}"),
         }
+        let (evicted, refused) = artifacts.counts();
+        self.metrics.disk.evicted.store(evicted, Relaxed);
+        self.metrics.disk.refused.store(refused, Relaxed);
     }
 }

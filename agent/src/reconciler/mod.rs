@@ -55,8 +55,6 @@ pub struct Reconciler {
     pub board: Arc<Board>,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// Bytes that artifacts may take.
-    pub cache_bytes: u64,
     /// Runs the waits.
     pub runtime: Handle,
     /// Changes whenever this thread gets on, for the watchdog.
@@ -131,6 +129,7 @@ impl Reconciler {
         state: &mut State,
         newer: &watch::Receiver<Arc<Desired>>,
     ) -> Result<(), Superseded> {
+        self.keep_artifacts(wanted, state);
         self.accept_what_serves(wanted, state);
         state.note_origins(wanted);
         self.tell_refusals(wanted, state);
@@ -226,8 +225,7 @@ impl Reconciler {
         for (id, new) in waiting.iter().filter(|(id, new)| state.waiting.get(*id) != Some(*new)) {
             let version = wanted.functions.get(id).map_or(0, |spec| spec.version);
             log::warn!("function {id} v{version} waits for approval: {new}");
-            self.board.phase(id, version, Phase::Pending);
-            self.board.failed(id, &awaits_approval(id, version, new), Phase::Pending, 0, None);
+            self.board.held(id, version, &awaits_approval(id, version, new));
         }
         state.waiting = waiting;
     }

@@ -1,19 +1,17 @@
 //! Makes what was written durable, for many threads at once: whoever comes while the disk is busy is served together
 //! with all others who did, by one `fsync`. Knows nothing of what was written.
 
-use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::space::Space;
+use super::base::Base;
 use super::{RESERVE_OF_ALL, StoreError};
+use crate::metrics::disk::Purpose;
 
 /// Takes turns at the disk.
 pub(super) struct Committer {
-    db: sled::Db,
-    /// A second handle to sled's file: sled's `flush` alone does not reach the disk.
-    file: File,
-    space: Arc<Space>,
+    base: Arc<Base>,
     turn: Mutex<Turn>,
     ended: Condvar,
 }
@@ -21,14 +19,22 @@ pub(super) struct Committer {
 /// Who is at the disk, and who comes next.
 #[derive(Default)]
 struct Turn {
-    busy: bool,
+    /// Since when somebody is.
+    busy: Option<Instant>,
     next: Arc<Group>,
 }
 
 /// Those that are served by one `fsync`, and what became of it.
 #[derive(Default)]
 struct Group {
-    outcome: OnceLock<Result<(), sled::Error>>,
+    outcome: OnceLock<Result<(), Failed>>,
+}
+
+/// An error for all whom it concerns.
+#[derive(Clone)]
+struct Failed {
+    kind: io::ErrorKind,
+    why: String,
 }
 
 /// Something that was written and is to be waited for. Written it is in any case; it becomes durable with whatever
@@ -39,29 +45,61 @@ pub struct Pending {
     group: Arc<Group>,
 }
 
+/// Nobody else is at the disk for as long as this lives.
+pub(super) struct Alone<'a>(&'a Committer);
+
 impl Committer {
     /// For a database that holds nothing yet that waits.
-    pub(super) fn new(db: sled::Db, space: Arc<Space>) -> Result<Self, StoreError> {
-        // The name of a new file has to be durable as well.
-        File::open(&space.dir)?.sync_all()?;
-        let file = File::open(space.dir.join("db"))?;
-        Ok(Self { db, file, space, turn: Mutex::default(), ended: Condvar::new() })
+    pub(super) fn new(base: Arc<Base>) -> Self {
+        Self { base, turn: Mutex::default(), ended: Condvar::new() }
     }
 
-    /// To be called after a write: joins those whose writes are made durable next.
+    /// To be called after a write, while no one else may write: joins those whose writes are made durable next.
     pub(super) fn join(self: &Arc<Self>) -> Pending {
         Pending { committer: self.clone(), group: self.turn().next.clone() }
     }
 
-    fn sync(&self) -> Result<(), sled::Error> {
-        let full = |error: StoreError| io::Error::new(io::ErrorKind::StorageFull, error.to_string());
-        self.space.check(RESERVE_OF_ALL).map_err(full)?;
-        self.db.flush()?;
-        Ok(self.file.sync_data()?)
+    /// How long somebody has been at the disk.
+    pub(super) fn busy_for(&self) -> Option<Duration> {
+        self.turn().busy.map(|since| since.elapsed())
+    }
+
+    /// Keeps others from the disk, unless somebody is there.
+    pub(super) fn alone(&self) -> Option<Alone<'_>> {
+        let mut turn = self.turn();
+        if turn.busy.is_some() {
+            return None;
+        }
+        turn.busy = Some(Instant::now());
+        Some(Alone(self))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.base.space.check(RESERVE_OF_ALL)?;
+        let open = self.base.current()?;
+        self.base.wrote(open.db.flush())?;
+        Purpose::Database.synced();
+        self.base.synced((self.base.space.sync)(&open.file))
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Alone<'_> {
+    /// Tells those whose writes are not durable yet, and will not be: the database is opened anew.
+    pub(super) fn fail_those_who_wait(&self, why: &str) {
+        let waiting = std::mem::take(&mut self.0.turn().next);
+        let failed = Failed { kind: io::ErrorKind::Other, why: why.to_owned() };
+        waiting.outcome.get_or_init(|| Err(failed));
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.turn().busy = None;
+        self.0.ended.notify_all();
     }
 }
 
@@ -74,21 +112,38 @@ impl Pending {
             if let Some(outcome) = group.outcome.get() {
                 return outcome.clone().map_err(StoreError::from);
             }
-            if !turn.busy {
+            if turn.busy.is_none() {
                 break;
             }
             turn = committer.ended.wait(turn).unwrap_or_else(PoisonError::into_inner);
         }
         // The group has no outcome and nobody is at the disk, so it is the next one; it goes by this thread.
-        turn.busy = true;
+        turn.busy = Some(Instant::now());
         turn.next = Arc::default();
         drop(turn);
-        let outcome = committer.sync();
+        let outcome = committer.sync().map_err(Failed::from);
         let mut turn = committer.turn();
-        turn.busy = false;
+        turn.busy = None;
         let outcome = group.outcome.get_or_init(|| outcome).clone();
         drop(turn);
         committer.ended.notify_all();
         outcome.map_err(StoreError::from)
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Sled(sled::Error::Io(error)) | StoreError::Io(error) => error.kind(),
+            StoreError::Full(..) => io::ErrorKind::StorageFull,
+            _ => io::ErrorKind::Other,
+        };
+        Self { kind, why: error.to_string() }
+    }
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        Self::Io(io::Error::new(failed.kind, failed.why))
     }
 }

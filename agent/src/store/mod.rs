@@ -6,8 +6,13 @@
 //! | `mod` | [`Store`]: opened, with its named records |
 //! | `table`, `layout` | [`Table`]: small records, and how they lie in sled |
 //! | `record` | the named records, of any length |
+//! | `accepted` | the accepted desired state, and its copy beside sled |
+//! | `base` | the database behind a lock, and why it takes no writes |
 //! | `commit` | one `fsync` for all that wait for one |
-//! | `open` | what to do with what a crash left |
+//! | `heal` | opens it anew after a write that failed |
+//! | `open`, `elsewhere` | what to do with what a crash left; and where the disk lets nothing be opened |
+//! | `clean`, `probe` | whether it ended in good order; else a child looks at it first |
+//! | `salvage` | carries what can be read into a new one |
 //! | `space` | whether the disk has room |
 //! | `starts` | how many starts did not get through |
 //!
@@ -15,10 +20,17 @@
 //! missing and say nothing. Records are cut into chunks: sled keeps pages of over 128 KiB in files that it neither
 //! fsyncs nor reclaims, and up to 17 values make a page.
 
+mod accepted;
+mod base;
+mod clean;
 mod commit;
+mod elsewhere;
+mod heal;
 mod layout;
 mod open;
+mod probe;
 mod record;
+mod salvage;
 mod space;
 mod starts;
 mod table;
@@ -29,19 +41,25 @@ mod tests;
 pub use layout::fuzz_layout;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
+pub use crate::state_dir::free_bytes;
 pub use commit::Pending;
-pub use space::free_bytes;
+pub use heal::Health;
+pub use probe::child_main;
 pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
 
+use base::{Base, Open};
+use clean::Found;
 use commit::Committer;
-use open::{open, open_or_repair, set_aside};
+use elsewhere::open_elsewhere;
+use heal::Healing;
+use open::open_database;
 use space::Space;
 use starts::Starts;
 
-use crate::desired::{Accepted, Rollout};
+use crate::desired::Rollout;
 
 /// Bytes of one value in sled. 17 of them stay far below the page that it would keep in a file of its own, and the
 /// database holds its size best so: 3 MiB on the disk after any number of 64 KiB values of which eight live.
@@ -51,9 +69,8 @@ const RESERVE_OF_TABLES: u64 = 8 << 20;
 /// The same for the named records, without which nothing new can run.
 const RESERVE_OF_RECORDS: u64 = 2 << 20;
 /// The same for whatever else writes, removing included: twice sled's buffer. Once a write fails sled takes no other
-/// until it is opened anew, so that none may ever fail for want of space.
+/// until it is opened anew, so that none should ever fail for want of space.
 const RESERVE_OF_ALL: u64 = 1 << 20;
-const ACCEPTED: &str = "accepted";
 const ROLLOUT: &str = "rollout";
 /// After so many starts in a row that did not get through since the device was booted, the database is taken for the
 /// cause.
@@ -77,6 +94,9 @@ pub enum StoreError {
     /// The disk is nearly full; nothing was changed.
     #[error("the disk is full: {0} bytes are free, and {1} are needed")]
     Full(u64, u64),
+    /// A write has failed before, and the database is not open anew yet; nothing was changed.
+    #[error("the database takes no writes: {0}")]
+    Unusable(String),
     /// A key or a value of a table is longer than it may be, in bytes; nothing was changed.
     #[error("a key of {key} bytes or a value of {value} bytes is too large")]
     TooLarge {
@@ -89,40 +109,76 @@ pub enum StoreError {
 
 /// The open database.
 pub struct Store {
-    db: sled::Db,
+    state: PathBuf,
+    base: Arc<Base>,
     committer: Arc<Committer>,
-    /// Held to read tables, or alone to change them.
-    tables: RwLock<()>,
+    healing: Mutex<Healing>,
     /// Records of tables that were found damaged since the start.
     damaged: AtomicU64,
-    space: Arc<Space>,
+    /// The copy of the accepted desired state is not what the database has.
+    copy_is_old: AtomicBool,
     /// Counts starts that did not get to [`Store::started`].
     starts: Starts,
+    /// What looks at a database that may be damaged.
+    program: Option<PathBuf>,
 }
 
 impl Store {
     /// Opens the database in a directory that exists. One that can not be opened, or with which the agent has ended
     /// in each of its last starts since the device was booted, is set aside; its new name is returned, and the agent
-    /// starts with an empty one.
+    /// starts with one that holds what could be saved.
     pub fn open(state: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
+        Self::open_by(state, None)
+    }
+
+    /// The same for the agent itself: a database that was not closed in good order is looked at by a child of this
+    /// program first, and one that the disk does not let be opened for now is read from memory.
+    pub fn open_safely(state: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
+        Self::open_by(state, Some(std::env::current_exe()?))
+    }
+
+    fn open_by(state: &Path, program: Option<PathBuf>) -> Result<(Self, Option<PathBuf>), StoreError> {
         let dir = state.join("db");
+        // Before the next line makes durable what it changes.
+        let found = clean::take(&dir);
         let starts = Starts::of(state);
         let failed = starts.failed();
-        // sled ends the process on some damage, where it should return an error: only the next start can know.
-        let hopeless = failed >= MAX_FAILED_STARTS;
-        starts.note(if hopeless { 0 } else { failed.saturating_add(1) });
-        let opened = if hopeless { None } else { open_or_repair(&dir)? };
-        let (db, aside) = match opened {
-            Some(db) => (db, None),
-            None => {
-                let aside = set_aside(&dir)?;
-                (open(&dir)?, Some(aside))
+        // What the probe does not see may show only when the database is used.
+        let doubted = failed >= MAX_FAILED_STARTS;
+        starts.note(if doubted { 0 } else { failed.saturating_add(1) });
+        let opened = open_database(&dir, program.as_deref(), doubted, found)
+            .and_then(|(db, aside)| Ok((Open::new(db, &dir)?, aside)));
+        let (open, trouble, aside) = match opened {
+            Ok((open, aside)) => (open, None, aside),
+            Err(error) if program.is_some() => {
+                log::error!(
+                    "the database does not open for now: {error}; the agent goes on without writing to it"
+                );
+                let (open, trouble) = open_elsewhere(&dir, &error)?;
+                (open, Some(trouble), None)
             }
+            Err(error) => return Err(error),
         };
-        let space = Arc::new(Space { dir, free: space::free_bytes });
-        let committer = Arc::new(Committer::new(db.clone(), space.clone())?);
-        let (tables, damaged) = (RwLock::default(), AtomicU64::new(0));
-        Ok((Self { db, committer, tables, damaged, space, starts }, aside))
+        let base = Arc::new(Base::new(open, trouble, Space::of(dir)));
+        let store = Self::with(state, base, starts, program);
+        if found == Found::Changed || aside.is_some() {
+            // What is missing can not be counted; that something may be is to be seen.
+            store.damaged.fetch_add(1, Relaxed);
+        }
+        Ok((store, aside))
+    }
+
+    fn with(state: &Path, base: Arc<Base>, starts: Starts, program: Option<PathBuf>) -> Self {
+        Self {
+            state: state.to_owned(),
+            committer: Arc::new(Committer::new(base.clone())),
+            base,
+            healing: Mutex::default(),
+            damaged: AtomicU64::new(0),
+            copy_is_old: AtomicBool::new(false),
+            starts,
+            program,
+        }
     }
 
     /// The same on a disk that seems to have as much room as a test says.
@@ -131,11 +187,22 @@ impl Store {
         state: &Path,
         free: fn(&Path) -> io::Result<u64>,
     ) -> Result<Arc<Self>, StoreError> {
-        let mut store = Self::open(state)?.0;
-        let space = Arc::new(Space { dir: state.join("db"), free });
-        store.committer = Arc::new(Committer::new(store.db.clone(), space.clone())?);
-        store.space = space;
-        Ok(Arc::new(store))
+        Self::with_seams(state, free, std::fs::File::sync_data)
+    }
+
+    /// The same where a test says how files are made durable as well.
+    #[cfg(test)]
+    fn with_seams(
+        state: &Path,
+        free: fn(&Path) -> io::Result<u64>,
+        sync: fn(&std::fs::File) -> io::Result<()>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let dir = state.join("db");
+        let (db, _) = open_database(&dir, None, false, Found::Unmarked)?;
+        let mut space = Space::of(dir.clone());
+        (space.free, space.sync) = (free, sync);
+        let base = Arc::new(Base::new(Open::new(db, &dir)?, None, space));
+        Ok(Arc::new(Self::with(state, base, Starts::of(state), None)))
     }
 
     /// The agent has got through its start with this database.
@@ -143,16 +210,16 @@ impl Store {
         self.starts.passed()
     }
 
-    /// The desired state that was accepted last, if any was.
-    pub fn accepted(&self) -> Result<Option<Accepted>, StoreError> {
-        let Some(bytes) = self.read(ACCEPTED)? else { return Ok(None) };
-        serde_json::from_slice(&bytes).map(Some).map_err(|_| StoreError::Damaged(ACCEPTED.into()))
-    }
-
-    /// Keeps a desired state; when this returns it is on the disk.
-    pub fn keep_accepted(&self, accepted: &Accepted) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(accepted).map_err(io::Error::from)?;
-        self.write(ACCEPTED, &bytes)
+    /// Closes it in good order, so that the next start need not doubt it. Whoever uses it from now on gets an error.
+    pub fn close(&self) {
+        let Some(_alone) = self.committer.alone() else { return };
+        let mut place = self.base.place();
+        if self.base.trouble().is_some() || place.take().is_none() {
+            return;
+        }
+        if let Err(error) = clean::note(&self.base.space.dir) {
+            log::info!("the next start will look at the database: {error}");
+        }
     }
 
     /// What serves, what is on trial and what was refused, if anything was ever noted.
@@ -169,24 +236,25 @@ impl Store {
 
     /// Removes the seals of compiled artifacts, which earlier versions kept here. They are now in the artifacts' files.
     pub fn forget_seals(&self) -> Result<(), StoreError> {
+        let db = self.base.exclusive()?;
         let mut batch = sled::Batch::default();
-        let mut seals = self.db.scan_prefix("seal/").keys().peekable();
+        let mut seals = db.scan_prefix("seal/").keys().peekable();
         if seals.peek().is_none() {
             return Ok(());
         }
-        self.space.check(RESERVE_OF_ALL)?;
+        self.base.space.check(RESERVE_OF_ALL)?;
         for key in seals {
             batch.remove(key?);
         }
-        Ok(self.db.apply_batch(batch)?)
+        self.base.wrote(db.apply_batch(batch))
     }
 
     /// Bytes that may still be written to the disk of the database.
     pub fn free_bytes(&self) -> io::Result<u64> {
-        (self.space.free)(&self.space.dir)
+        (self.base.space.free)(&self.base.space.dir)
     }
 
-    /// Records of tables that were found damaged since the start, and removed.
+    /// Records of tables that were found damaged since the start, and removed; and one for a database that was.
     pub fn damaged(&self) -> u64 {
         self.damaged.load(Relaxed)
     }

@@ -1,5 +1,5 @@
-//! Opens what a crash left: sled as it is, without the snapshots of an interrupted start, or not at all. Knows nothing
-//! of what is in it.
+//! Opens what a crash left: sled as it is, without the snapshots of an interrupted start, or a new one with what can
+//! still be read of the old, which is set aside. Knows nothing of what is in it.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::StoreError;
+use super::clean::Found;
+use super::probe::{self, Verdict};
+use super::{StoreError, salvage};
+use crate::state_dir::aside;
 
 /// sled keeps at least the page of each of its 256 shards that was used last, and forgets others late: a larger cache
 /// only makes a full outbox of small messages hold 3 MB more.
@@ -38,7 +41,26 @@ fn is_locked(error: &io::Error) -> bool {
 /// Whether opening failed for what is in the files, and not for want of space, rights or file descriptors.
 fn is_damage(error: &StoreError) -> bool {
     use sled::Error::{Corruption, ReportableBug, Unsupported};
-    matches!(error, StoreError::Sled(Corruption { .. } | ReportableBug(_) | Unsupported(_)))
+    match error {
+        StoreError::Sled(Corruption { .. } | ReportableBug(_) | Unsupported(_)) => true,
+        StoreError::Sled(sled::Error::Io(error)) | StoreError::Io(error) => !is_the_systems(error),
+        _ => false,
+    }
+}
+
+/// Whether an error is none of the files' making, and may be gone at the next try.
+fn is_the_systems(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, ResourceBusy, StorageFull, WouldBlock,
+    };
+    let passing = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::EROFS, libc::ENOSPC];
+    matches!(
+        error.kind(),
+        OutOfMemory | QuotaExceeded | ReadOnlyFilesystem | ResourceBusy | StorageFull | WouldBlock
+    ) || error.raw_os_error().is_some_and(|code| passing.contains(&code))
+        || is_locked(error)
+        // sled wraps these into a kind that says nothing.
+        || error.to_string().contains("os error 24")
 }
 
 /// None where the database opens neither as it is nor without the snapshots that an interrupted start left.
@@ -69,14 +91,90 @@ fn remove_snapshots(dir: &Path, suffix: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// The database in a directory, whatever state that is in. One that is damaged, or doubted, is set aside; then the new
+/// name is returned, and the database is a new one with what can be read of it. A program to look at it with keeps
+/// sled from ending this process.
+pub(super) fn open_database(
+    dir: &Path,
+    program: Option<&Path>,
+    doubted: bool,
+    found: Found,
+) -> Result<(sled::Db, Option<PathBuf>), StoreError> {
+    finish_rebuilding(dir)?;
+    if found == Found::Changed {
+        log::error!("the database was changed while no agent ran, as by a bad block: records may be missing");
+    }
+    let mut why = if doubted { Some("no start got through with it".to_owned()) } else { misfit(dir)? };
+    if why.is_none()
+        && let Some(program) = program
+        && dir.join("db").exists()
+        && found != Found::Untouched
+    {
+        match probe::check(program, dir) {
+            Verdict::Sound => log::debug!("the database is sound"),
+            Verdict::Unknown(error) => log::warn!("the database could not be looked at: {error}"),
+            Verdict::Damaged(found) => why = Some(found),
+        }
+    }
+    if why.is_none()
+        && let Some(db) = open_or_repair(dir)?
+    {
+        return Ok((db, None));
+    }
+    log::error!("database {}: {}", dir.display(), why.as_deref().unwrap_or("it does not open"));
+    let aside = set_aside(dir)?;
+    let db = open(dir)?;
+    let saved = match program {
+        Some(program) => probe::salvage(program, &aside, &db),
+        None => match open_or_repair(&aside) {
+            Ok(Some(old)) => salvage::copy(&old, &db).map(|(records, _)| records),
+            _ => Ok(0),
+        },
+    };
+    match saved {
+        Ok(records) => log::warn!("{records} records were saved from {}", aside.display()),
+        Err(error) => log::error!("saving records from {}: {error}", aside.display()),
+    }
+    Ok((db, Some(aside)))
+}
+
+/// What does not fit in the directory of a database, if anything: where a file should be there is something else.
+fn misfit(dir: &Path) -> Result<Option<String>, StoreError> {
+    aside::directory(dir)?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name() == "blobs" {
+            aside::directory(&entry.path())?;
+        } else if entry.file_type()?.is_file() {
+            // Only its mode can be wrong.
+            aside::file(&entry.path(), dir)?;
+        } else {
+            return Ok(Some(format!("{} is no file", entry.path().display())));
+        }
+    }
+    Ok(None)
+}
+
+/// The agent may have ended while a new database was to take the place of an old one.
+fn finish_rebuilding(dir: &Path) -> io::Result<()> {
+    let (fresh, failed) = (dir.with_added_extension("new"), dir.with_added_extension("failed"));
+    if !dir.exists() && failed.exists() && fresh.exists() {
+        fs::rename(&fresh, dir)?;
+    }
+    for left in [fresh, failed] {
+        if let Err(error) = aside::remove(&left) {
+            log::warn!("{}: {error}", left.display());
+        }
+    }
+    Ok(())
+}
+
 /// Keeps the database under another name, and of those that were set aside before the last one.
-pub(super) fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+fn set_aside(dir: &Path) -> io::Result<PathBuf> {
     let aside = dir.with_file_name("db.damaged");
     let before = dir.with_file_name("db.damaged.before");
-    if aside.exists() {
-        if before.exists() {
-            fs::remove_dir_all(&before)?;
-        }
+    if fs::symlink_metadata(&aside).is_ok() {
+        aside::remove(&before)?;
         fs::rename(&aside, &before)?;
     }
     fs::rename(dir, &aside)?;
@@ -85,7 +183,7 @@ pub(super) fn set_aside(dir: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ACCEPTED, MAX_FAILED_STARTS, Store};
+    use super::super::{MAX_FAILED_STARTS, Store};
     use super::*;
 
     fn temporary() -> tempfile::TempDir {
@@ -100,12 +198,13 @@ mod tests {
         fs::write(dir.path().join("db").join("db"), b"nor is this")?;
         let (store, aside) = Store::open(dir.path())?;
         assert!(aside.is_some_and(|path| path.exists()));
-        assert_eq!(store.read(ACCEPTED)?, None);
+        assert_eq!(store.read("accepted")?, None);
         Ok(())
     }
 
     #[test]
-    fn a_database_with_which_no_start_gets_through_is_set_aside() -> Result<(), StoreError> {
+    fn a_database_with_which_no_start_gets_through_is_made_anew_with_all_it_holds() -> Result<(), StoreError>
+    {
         let dir = temporary();
         for failed in 0..MAX_FAILED_STARTS {
             let (store, aside) = Store::open(dir.path())?;
@@ -114,7 +213,7 @@ mod tests {
         }
         let (store, aside) = Store::open(dir.path())?;
         assert!(aside.is_some());
-        assert_eq!(store.read("x")?, None);
+        assert_eq!(store.read("x")?, Some(b"kept".to_vec()));
         store.started()?;
         drop(store);
         for _ in 0..2 {

@@ -4,6 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::{CHUNK_BYTES, RESERVE_OF_RECORDS, Store, StoreError};
+use crate::metrics::disk::Purpose;
 
 /// Of the records' layout.
 const FORMAT: u8 = 1;
@@ -13,7 +14,7 @@ impl Store {
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let damaged = || StoreError::Damaged(name.to_owned());
         let mut bytes = Vec::new();
-        for (expected, entry) in self.db.scan_prefix(prefix(name)).enumerate() {
+        for (expected, entry) in self.base.shared()?.scan_prefix(prefix(name)).enumerate() {
             let (key, chunk) = entry?;
             if u32::try_from(expected).map(|index| chunk_key(name, index)) != Ok(key.to_vec()) {
                 return Err(damaged());
@@ -34,27 +35,32 @@ impl Store {
     }
 
     pub(super) fn write(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
-        self.space.check(RESERVE_OF_RECORDS)?;
+        self.base.space.check(RESERVE_OF_RECORDS)?;
         let mut bytes = Vec::with_capacity(HEADER_BYTES + contents.len());
         bytes.push(FORMAT);
         bytes.extend_from_slice(&Sha256::digest(contents));
         bytes.extend_from_slice(contents);
-        let mut batch = self.without(name)?;
+        let db = self.base.exclusive()?;
+        let mut batch = without(&db, name)?;
         for (index, chunk) in (0u32..).zip(bytes.chunks(CHUNK_BYTES)) {
             batch.insert(chunk_key(name, index), chunk);
         }
-        self.db.apply_batch(batch)?;
-        self.committer.join().durable()
+        self.base.wrote(db.apply_batch(batch))?;
+        let purpose = if name.starts_with("seal/") { Purpose::Compiled } else { Purpose::Desired };
+        purpose.wrote(bytes.len());
+        let pending = self.committer.join();
+        drop(db);
+        pending.durable()
     }
+}
 
-    /// A batch that removes what there is of a record.
-    fn without(&self, name: &str) -> Result<sled::Batch, StoreError> {
-        let mut batch = sled::Batch::default();
-        for key in self.db.scan_prefix(prefix(name)).keys() {
-            batch.remove(key?);
-        }
-        Ok(batch)
+/// A batch that removes what there is of a record.
+fn without(db: &sled::Db, name: &str) -> Result<sled::Batch, StoreError> {
+    let mut batch = sled::Batch::default();
+    for key in db.scan_prefix(prefix(name)).keys() {
+        batch.remove(key?);
     }
+    Ok(batch)
 }
 
 fn prefix(name: &str) -> Vec<u8> {
@@ -95,11 +101,13 @@ mod tests {
         let (store, _) = Store::open(dir.path())?;
         store.write("x", b"contents")?;
         let key = chunk_key("x", 0);
-        let mut bytes = store.db.get(&key)?.map(|b| b.to_vec()).unwrap_or_default();
+        let db = store.base.shared()?;
+        let mut bytes = db.get(&key)?.map(|b| b.to_vec()).unwrap_or_default();
         if let Some(last) = bytes.last_mut() {
             *last ^= 1;
         }
-        store.db.insert(key, bytes)?;
+        db.insert(key, bytes)?;
+        drop(db);
         assert!(matches!(store.read("x"), Err(StoreError::Damaged(_))));
         Ok(())
     }

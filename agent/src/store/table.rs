@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
+use super::base::{Exclusive, Shared};
 use super::commit::Pending;
 use super::layout::{self, Head};
 use super::{RESERVE_OF_ALL, RESERVE_OF_TABLES, Store, StoreError};
+use crate::metrics::disk::Purpose;
 
 /// Bytes of the largest value.
 pub const MAX_VALUE_BYTES: usize = 96 << 10;
@@ -51,39 +52,43 @@ impl Table {
             }
         }
         let grows = changes.iter().any(|(_, value)| value.is_some());
-        self.store.space.check(if grows { RESERVE_OF_TABLES } else { RESERVE_OF_ALL })?;
+        self.store.base.space.check(if grows { RESERVE_OF_TABLES } else { RESERVE_OF_ALL })?;
         let changes: BTreeMap<&[u8], Option<&[u8]>> = changes.iter().copied().collect();
-        let exclusive = self.exclusive();
+        let db = self.exclusive()?;
         let mut batch = sled::Batch::default();
+        let mut bytes = 0;
         for (key, value) in changes {
-            self.stage(&mut batch, key, value)?;
+            self.stage(&db, &mut batch, key, value)?;
+            bytes += key.len() + value.map_or(0, <[u8]>::len);
         }
-        self.store.db.apply_batch(batch)?;
-        drop(exclusive);
+        self.store.base.wrote(db.apply_batch(batch))?;
+        Purpose::of_table(self.name).wrote(bytes);
+        // Before another may open the database anew, and this write is perhaps not in it.
         Ok(self.store.committer.join())
     }
 
     /// Removes a key; on the disk with the next commit.
     pub fn remove_lazily(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.store.space.check(RESERVE_OF_ALL)?;
-        let _exclusive = self.exclusive();
+        self.store.base.space.check(RESERVE_OF_ALL)?;
+        let db = self.exclusive()?;
         let mut batch = sled::Batch::default();
-        self.stage(&mut batch, key, None)?;
-        Ok(self.store.db.apply_batch(batch)?)
+        self.stage(&db, &mut batch, key, None)?;
+        Purpose::of_table(self.name).wrote(key.len());
+        self.store.base.wrote(db.apply_batch(batch))
     }
 
     /// A key's value.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let _shared = self.shared();
-        match self.store.db.get(layout::key(self.name, key))? {
-            Some(first) => self.assemble(key, &first).map(Some),
+        let db = self.shared()?;
+        match db.get(layout::key(self.name, key))? {
+            Some(first) => self.assemble(&db, key, &first).map(Some),
             None => Ok(None),
         }
     }
 
     /// The length of a key's value, without reading more of it; damage shows when it is read.
     pub fn length(&self, key: &[u8]) -> Result<Option<usize>, StoreError> {
-        let first = self.store.db.get(layout::key(self.name, key))?;
+        let first = self.shared()?.get(layout::key(self.name, key))?;
         Ok(first.map(|first| length(&first)))
     }
 
@@ -91,18 +96,18 @@ impl Table {
     /// removed.
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
-        let shared = self.shared();
-        for entry in self.store.db.scan_prefix(layout::key(self.name, prefix)) {
+        let db = self.shared()?;
+        for entry in db.scan_prefix(layout::key(self.name, prefix)) {
             let (place, first) = entry?;
             let key = layout::key_of(self.name, &place);
-            match self.assemble(key, &first) {
+            match self.assemble(&db, key, &first) {
                 Ok(value) => records.push((key.to_vec(), value)),
                 Err(StoreError::Damaged(_)) => damaged.push(key.to_vec()),
                 Err(error @ StoreError::Format(..)) => log::warn!("{error}; it is left as it is"),
                 Err(error) => return Err(error),
             }
         }
-        drop(shared);
+        drop(db);
         damaged.iter().try_for_each(|key| self.discard_damaged(key))?;
         Ok(records)
     }
@@ -110,8 +115,8 @@ impl Table {
     /// Hands over the keys that begin so, in order, each with its value's length, and reads no more of the values
     /// than that: damage shows when they are read. What it hands over to must not use the table.
     pub fn lengths(&self, prefix: &[u8], mut record: impl FnMut(&[u8], usize)) -> Result<(), StoreError> {
-        let _shared = self.shared();
-        for entry in self.store.db.scan_prefix(layout::key(self.name, prefix)) {
+        let db = self.shared()?;
+        for entry in db.scan_prefix(layout::key(self.name, prefix)) {
             let (place, first) = entry?;
             record(
                 layout::key_of(self.name, &place),
@@ -123,8 +128,8 @@ impl Table {
 
     /// The keys that begin so, in order, from the `from`th on, up to `limit` of them.
     pub fn keys(&self, prefix: &[u8], from: usize, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        let _shared = self.shared();
-        let found = self.store.db.scan_prefix(layout::key(self.name, prefix)).keys();
+        let db = self.shared()?;
+        let found = db.scan_prefix(layout::key(self.name, prefix)).keys();
         let key = |place: sled::Result<sled::IVec>| Ok(layout::key_of(self.name, &place?).to_vec());
         found.skip(from).take(limit).map(key).collect()
     }
@@ -133,8 +138,8 @@ impl Table {
     pub fn next(&self, prefix: &[u8], after: &[u8]) -> Result<Option<(Vec<u8>, usize)>, StoreError> {
         let after = layout::key(self.name, after);
         let range = (Bound::Excluded(&after[..]), Bound::Unbounded);
-        let _shared = self.shared();
-        let Some((place, first)) = self.store.db.range::<&[u8], _>(range).next().transpose()? else {
+        let db = self.shared()?;
+        let Some((place, first)) = db.range::<&[u8], _>(range).next().transpose()? else {
             return Ok(None);
         };
         if !place.starts_with(&layout::key(self.name, prefix)) {
@@ -149,9 +154,15 @@ impl Table {
     }
 
     /// Adds to a batch what sets or removes a key, the chunks of what stood there before included.
-    fn stage(&self, batch: &mut sled::Batch, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+    fn stage(
+        &self,
+        db: &sled::Db,
+        batch: &mut sled::Batch,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
         let place = layout::key(self.name, key);
-        let chunks = match self.store.db.get(&place)? {
+        let chunks = match db.get(&place)? {
             Some(first) => Head::read(&first).map_or(layout::MAX_CHUNKS, |(head, _)| head.more_chunks()),
             None => 0,
         };
@@ -173,7 +184,7 @@ impl Table {
     }
 
     /// The value that begins with this chunk.
-    fn assemble(&self, key: &[u8], first: &[u8]) -> Result<Vec<u8>, StoreError> {
+    fn assemble(&self, db: &sled::Db, key: &[u8], first: &[u8]) -> Result<Vec<u8>, StoreError> {
         let name = || format!("{}/{}", self.name, String::from_utf8_lossy(key).escape_default());
         let (head, begin) = Head::read(first).ok_or_else(|| StoreError::Damaged(name()))?;
         if head.format != layout::FORMAT {
@@ -181,7 +192,7 @@ impl Table {
         }
         let mut value = begin.to_vec();
         for index in 0..head.more_chunks() {
-            match self.store.db.get(layout::chunk_key(self.name, key, index))? {
+            match db.get(layout::chunk_key(self.name, key, index))? {
                 Some(chunk) => value.extend_from_slice(&chunk),
                 None => return Err(StoreError::Damaged(name())),
             }
@@ -191,26 +202,25 @@ impl Table {
 
     /// Removes and counts a record that was found damaged, unless it was written anew meanwhile.
     pub fn discard_damaged(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.store.space.check(RESERVE_OF_ALL)?;
-        let _exclusive = self.exclusive();
-        let Some(first) = self.store.db.get(layout::key(self.name, key))? else { return Ok(()) };
-        if let Err(error @ StoreError::Damaged(_)) = self.assemble(key, &first) {
+        self.store.base.space.check(RESERVE_OF_ALL)?;
+        let db = self.exclusive()?;
+        let Some(first) = db.get(layout::key(self.name, key))? else { return Ok(()) };
+        if let Err(error @ StoreError::Damaged(_)) = self.assemble(&db, key, &first) {
             log::error!("{error}; it is removed");
             self.store.damaged.fetch_add(1, Relaxed);
             let mut batch = sled::Batch::default();
-            self.stage(&mut batch, key, None)?;
-            self.store.db.apply_batch(batch)?;
+            self.stage(&db, &mut batch, key, None)?;
+            self.store.base.wrote(db.apply_batch(batch))?;
         }
         Ok(())
     }
 
-    /// A record of several chunks must not be read while it is written.
-    fn shared(&self) -> RwLockReadGuard<'_, ()> {
-        self.store.tables.read().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> Result<Shared<'_>, StoreError> {
+        self.store.base.shared()
     }
 
-    fn exclusive(&self) -> RwLockWriteGuard<'_, ()> {
-        self.store.tables.write().unwrap_or_else(PoisonError::into_inner)
+    fn exclusive(&self) -> Result<Exclusive<'_>, StoreError> {
+        self.store.base.exclusive()
     }
 }
 

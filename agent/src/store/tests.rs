@@ -42,7 +42,7 @@ fn values_of_every_length_read_back_after_reopening_and_leave_nothing_when_remov
         assert_eq!(table.get(&[key])?, Some(patterned(MAX_VALUE_BYTES - length, 1)));
         table.commit(&[(&[key], None)])?;
     }
-    assert_eq!(store.db.len(), 0, "chunks are left behind");
+    assert_eq!(store.base.shared()?.len(), 0, "chunks are left behind");
     Ok(())
 }
 
@@ -90,16 +90,16 @@ fn a_damaged_record_is_found_counted_and_removed_and_the_others_stay() -> Outcom
         table.commit(&[(key, Some(&patterned(3 * CHUNK_BYTES, key[0])))])?;
     }
     let spoil = |place: Vec<u8>| -> Outcome {
-        let mut bytes = store.db.get(&place)?.map(|b| b.to_vec()).unwrap_or_default();
+        let mut bytes = store.base.shared()?.get(&place)?.map(|b| b.to_vec()).unwrap_or_default();
         *bytes.last_mut().ok_or("nothing there")? ^= 1;
-        store.db.insert(place, bytes)?;
+        store.base.shared()?.insert(place, bytes)?;
         Ok(())
     };
     spoil(layout::key("a", b"1"))?;
-    store.db.remove(layout::chunk_key("a", b"3", 1))?;
+    store.base.shared()?.remove(layout::chunk_key("a", b"3", 1))?;
     // Whole, but in another's place.
-    let fourth = store.db.get(layout::key("a", b"4"))?.ok_or("nothing there")?;
-    store.db.insert(layout::key("a", b"5"), fourth)?;
+    let fourth = store.base.shared()?.get(layout::key("a", b"4"))?.ok_or("nothing there")?;
+    store.base.shared()?.insert(layout::key("a", b"5"), fourth)?;
 
     assert!(matches!(table.get(b"1"), Err(StoreError::Damaged(_))));
     table.discard_damaged(b"1")?;
@@ -110,14 +110,18 @@ fn a_damaged_record_is_found_counted_and_removed_and_the_others_stay() -> Outcom
     assert_eq!(keys, [b"2", b"4"]);
     assert_eq!(store.damaged(), 3);
     assert_eq!(table.get(b"1")?, None);
-    assert_eq!(store.db.scan_prefix(b"t/").count(), 2);
+    assert_eq!(store.base.shared()?.scan_prefix(b"t/").count(), 2);
 
-    let mut newer = store.db.get(layout::key("a", b"2"))?.ok_or("nothing there")?.to_vec();
+    let mut newer = store.base.shared()?.get(layout::key("a", b"2"))?.ok_or("nothing there")?.to_vec();
     newer[0] = layout::FORMAT + 1;
-    store.db.insert(layout::key("a", b"2"), newer)?;
+    store.base.shared()?.insert(layout::key("a", b"2"), newer)?;
     assert!(matches!(table.get(b"2"), Err(StoreError::Format(..))));
     assert_eq!(table.scan(b"")?.len(), 1);
-    assert_eq!((store.damaged(), store.db.scan_prefix(b"t/").count()), (3, 2), "one of the future is kept");
+    assert_eq!(
+        (store.damaged(), store.base.shared()?.scan_prefix(b"t/").count()),
+        (3, 2),
+        "one of the future is kept"
+    );
     Ok(())
 }
 
@@ -229,7 +233,7 @@ fn the_database_does_not_grow_with_what_passes_through() -> Outcome {
         let gone = n.wrapping_sub(4).to_be_bytes();
         table.commit(&[(&n.to_be_bytes(), Some(&large)), (&gone, None)])?;
     }
-    let bytes = store.db.size_on_disk()?;
+    let bytes = store.base.shared()?.size_on_disk()?;
     assert!(bytes < 8 << 20, "{bytes} bytes for 256 KiB that live");
     Ok(())
 }

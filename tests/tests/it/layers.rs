@@ -26,7 +26,7 @@ const HOUSE: &[(&str, u8, &[&str])] = &[
     ("state_dir", 1, &[]),
     ("store", 1, &["state_dir"]),
     ("clock", 1, &["store"]),
-    ("artifacts", 1, &[]),
+    ("artifacts", 1, &["state_dir"]),
     ("seal", 1, &[]),
     ("fetch", 1, &["thread"]),
     ("engine", 1, &[]),
@@ -88,7 +88,7 @@ const FORBIDDEN: &[(u8, &[&str])] = &[(2, &["mqtt", "http"])];
 const HOMES: &[(&str, &[&str])] = &[
     ("rumqttc", &["mqtt"]),
     ("sled", &["store"]),
-    ("crc32fast", &["store"]),
+    ("crc32fast", &["store", "state_dir"]),
     ("tiny_http", &["http/local"]),
     ("hyper", &["http/public"]),
     ("hyper_util", &["http/public"]),

@@ -29,8 +29,11 @@ pub(super) fn check(given: &Given) -> Vec<Finding> {
         Err(error) => return vec![Finding::skipped(NAME, format!("{}: {error}", db.display()))],
         Ok(_) => {}
     }
-    let copied = Scratch::new()
-        .and_then(|scratch| copy(&db, &scratch.path().join("db")).map(|whole| (scratch, whole)));
+    let copied = Scratch::new().and_then(|scratch| {
+        let whole = copy(&db, &scratch.path().join("db"))?;
+        Store::take_copy_along(&given.config.cache_dir, scratch.path())?;
+        Ok((scratch, whole))
+    });
     match copied {
         Err(error) => {
             vec![Finding::skipped(NAME, format!("the database can not be copied to look at it: {error}"))]
@@ -72,8 +75,7 @@ fn read(given: &Given, copy: &Path) -> Vec<Finding> {
     let store = match Store::open(copy) {
         Ok((store, None)) => store,
         Ok((_, Some(_))) => {
-            let text =
-                "the database is damaged; the agent would set it aside, and wait for the hub to say it again";
+            let text = "the database is damaged; the agent would set it aside, and go on with what can be saved of it";
             return vec![Finding::wrong(NAME, text)];
         }
         Err(error) => return vec![Finding::wrong(NAME, format!("the database can not be opened: {error}"))],

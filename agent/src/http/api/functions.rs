@@ -1,6 +1,6 @@
 //! Puts functions on the device and takes them away again: nothing of one that does not get to run is left.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -50,9 +50,11 @@ pub(super) struct Placed {
 
 impl Service {
     /// Keeps a component on the device, under its digest.
-    pub(super) fn keep_component(&self, bytes: &[u8]) -> std::io::Result<Sha256> {
+    pub(super) fn keep_component(&self, bytes: &[u8]) -> io::Result<Sha256> {
         let sha256 = Sha256::from_bytes(Hasher::digest(bytes).into());
         if !self.api.artifacts.has(&sha256) {
+            let room = self.api.artifacts.make_room("the upload", &sha256, bytes.len() as u64);
+            room.map_err(|error| io::Error::new(io::ErrorKind::StorageFull, error.to_string()))?;
             let mut partial = self.api.artifacts.begin(self.api.artifacts.wasm(&sha256))?;
             partial.file().write_all(bytes)?;
             partial.finish()?;

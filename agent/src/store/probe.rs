@@ -1,0 +1,160 @@
+//! Looks at a database in a short-lived child of this same binary: sled ends the process on some damage, and must not
+//! end the agent's. What can still be read of a damaged one comes from a child as well, record by record.
+//!
+//! The child is `twinlet database-probe WHAT DIR`; whoever embeds the library gives [`child_main`] the first word.
+
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use super::StoreError;
+use super::open::open_or_repair;
+use super::salvage::{receive, send};
+
+/// The argument that makes this binary a prober.
+const CHILD: &str = "database-probe";
+const CHECK: &str = "check";
+const FORWARD: &str = "forward";
+const BACKWARD: &str = "backward";
+/// The child's exit codes, from sysexits.h: it is damaged; that can not be told.
+const EX_DATAERR: u8 = 65;
+const EX_TEMPFAIL: u8 = 75;
+/// Seconds that a child may take, by the clock on the wall: a damaged tree may lead in a circle.
+const LONGEST: u32 = 30;
+/// Bytes of address space that a child may have: a damaged length may ask for anything.
+const MEMORY: u64 = 1 << 30;
+/// What is read of a child's complaint.
+const COMPLAINT: u64 = 1_024;
+
+/// What a child found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It opens, and all of it can be read.
+    Sound,
+    /// It does not, or it took the child down.
+    Damaged(String),
+    /// The child could not do its work, which is not the database's fault.
+    Unknown(String),
+}
+
+/// Has a child open a database and read all of it.
+pub(super) fn check(program: &Path, dir: &Path) -> Verdict {
+    let unknown = |error: io::Error| Verdict::Unknown(error.to_string());
+    let mut child = match spawn(program, CHECK, dir) {
+        Ok(child) => child,
+        Err(error) => return unknown(error),
+    };
+    let mut said = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        // A child that said nothing has an exit status all the same.
+        stdout.take(COMPLAINT).read_to_end(&mut said).ok();
+    }
+    let status = match child.wait() {
+        Ok(status) => status,
+        Err(error) => return unknown(error),
+    };
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    match status.code() {
+        Some(0) => Verdict::Sound,
+        Some(code) if code == i32::from(EX_DATAERR) => Verdict::Damaged(said),
+        Some(code) if code == i32::from(EX_TEMPFAIL) => Verdict::Unknown(said),
+        // The system needed the memory, or somebody ends all that is there.
+        None if status.signal() == Some(libc::SIGKILL) => Verdict::Unknown("its reader was killed".into()),
+        _ => Verdict::Damaged(format!("it ended its reader by {status}")),
+    }
+}
+
+/// Puts what children can still read of a database into a new one. Returns how many records that is.
+pub(super) fn salvage(program: &Path, from: &Path, to: &sled::Db) -> Result<usize, StoreError> {
+    let mut saved = 0;
+    for direction in [FORWARD, BACKWARD] {
+        let mut child = spawn(program, direction, from)?;
+        if let Some(stdout) = child.stdout.take() {
+            let mut records = BufReader::new(stdout);
+            while let Some((key, value)) = receive(&mut records) {
+                if to.insert(key, value)?.is_none() {
+                    saved += 1;
+                }
+            }
+        }
+        if child.wait()?.success() {
+            break;
+        }
+    }
+    to.flush()?;
+    Ok(saved)
+}
+
+fn spawn(program: &Path, what: &str, dir: &Path) -> io::Result<Child> {
+    let mut command = Command::new(program);
+    command.arg(CHILD).arg(what).arg(dir).env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+}
+
+/// If the program was started as a prober, does its work and returns how that went; the caller then ends with it.
+pub fn child_main() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != CHILD {
+        return None;
+    }
+    let (what, dir) = (args.next()?, PathBuf::from(args.next()?));
+    limit();
+    let read = if what == CHECK { check_here(&dir) } else { print_here(&dir, what == BACKWARD) };
+    Some(match read {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ended::Damaged(why)) => {
+            // The parent may have heard enough.
+            writeln!(io::stdout(), "{why}").ok();
+            ExitCode::from(EX_DATAERR)
+        }
+        Err(Ended::Unknown(why)) => {
+            writeln!(io::stdout(), "{why}").ok();
+            ExitCode::from(EX_TEMPFAIL)
+        }
+    })
+}
+
+enum Ended {
+    Damaged(String),
+    Unknown(String),
+}
+
+fn opened(dir: &Path) -> Result<sled::Db, Ended> {
+    match open_or_repair(dir) {
+        Ok(Some(db)) => Ok(db),
+        Ok(None) => Err(Ended::Damaged("it does not open".into())),
+        Err(error) => Err(Ended::Unknown(error.to_string())),
+    }
+}
+
+fn check_here(dir: &Path) -> Result<(), Ended> {
+    opened(dir)?
+        .iter()
+        .try_for_each(|entry| entry.map(drop))
+        .map_err(|error| Ended::Damaged(error.to_string()))
+}
+
+/// Prints the records in their order or against it, each as soon as it is read.
+fn print_here(dir: &Path, backward: bool) -> Result<(), Ended> {
+    let db = opened(dir)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut print = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+        let (key, value) = entry.map_err(|error| Ended::Damaged(error.to_string()))?;
+        let sent = send(&key, &value, &mut out).and_then(|()| out.flush());
+        sent.map_err(|error| Ended::Unknown(error.to_string()))
+    };
+    if backward { db.iter().rev().try_for_each(&mut print) } else { db.iter().try_for_each(&mut print) }
+}
+
+/// This process' limits: the time it has, its address space, no core file.
+fn limit() {
+    // SAFETY: it has no preconditions; the signal ends this process, as it should.
+    unsafe { libc::alarm(LONGEST) };
+    for (resource, value) in [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_CORE, 0)] {
+        let value = libc::rlim_t::try_from(value).unwrap_or(libc::RLIM_INFINITY);
+        let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+        // SAFETY: `limit` is a valid rlimit, which the call only reads. Without it the child is merely unbounded.
+        unsafe { libc::setrlimit(resource, &raw const limit) };
+    }
+}
