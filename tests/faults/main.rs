@@ -7,7 +7,10 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | `arguments`, `row`, `run`, `table` | the harness itself |
-//! | `kills` | kill -9 and power cuts under load |
+//! | `kills`, `power` | kill -9 and power cuts under load |
+//! | `disk_errors`, `small_disk` | a disk that fails, and one that fills up |
+//! | `clock` | a clock that is wrong |
+//! | `mounts`, `shim` | file systems of the harness's own, and a disk and a clock that fail when they are told to |
 //! | `corruption` | damage to the state directory |
 //! | `broker` | a broker that comes and goes, and a message that is too large |
 //! | `documents`, `mutations` | malformed twin documents |
@@ -22,12 +25,18 @@
 
 mod arguments;
 mod broker;
+mod clock;
 mod corruption;
+mod disk_errors;
 mod documents;
 mod kills;
+mod mounts;
 mod mutations;
+mod power;
 mod row;
 mod run;
+mod shim;
+mod small_disk;
 mod table;
 
 use std::collections::VecDeque;
@@ -40,8 +49,17 @@ use run::{Outcome, run};
 use twinlet_tests::needs_mosquitto;
 
 /// In the order of the table.
-const ROWS: &[Row] =
-    &[kills::KILL, corruption::CORRUPTION, broker::FLAPPING, broker::OVERSIZE, documents::MALFORMED];
+const ROWS: &[Row] = &[
+    kills::KILL,
+    power::POWER,
+    disk_errors::DISK_ERRORS,
+    small_disk::SMALL_DISK,
+    corruption::CORRUPTION,
+    broker::FLAPPING,
+    broker::OVERSIZE,
+    documents::MALFORMED,
+    clock::CLOCK,
+];
 
 fn main() -> ExitCode {
     let arguments = match Arguments::read(std::env::args().skip(1)) {

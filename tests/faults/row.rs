@@ -111,12 +111,6 @@ pub(crate) fn everywhere() -> Option<String> {
     None
 }
 
-/// For a fault that needs mounts of its own.
-pub(crate) fn as_root() -> Option<String> {
-    // SAFETY: geteuid has no preconditions and can not fail.
-    (unsafe { libc::geteuid() } != 0).then(|| "needs root, for a mount".to_owned())
-}
-
 /// An agent yet to be started: the shipped binary where the environment names one, else that of the present build.
 pub(crate) fn agent() -> AgentBuilder {
     let built = env!("CARGO_BIN_EXE_twinlet-agent").into();

@@ -116,6 +116,8 @@ impl Ledger {
             }
             // It has as many timers as it may: then this one was not taken.
             (200, "1") => {}
+            // There is no disk to keep it on, and that was on purpose.
+            (200, "5") if client.killed.load(Ordering::SeqCst) => return None,
             refused => panic!("a timer of {function}: {refused:?}"),
         }
         Some(message)
