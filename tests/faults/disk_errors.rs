@@ -47,7 +47,7 @@ struct Failed {
     /// Messages that were acknowledged, and the number of the next.
     acknowledged: Vec<String>,
     next: u64,
-    /// Casts that were asked for, and the highest count that was answered.
+    /// Casts that were asked for, and the highest count that was answered while the disk was well.
     casts: u64,
     count: u64,
 }
@@ -84,7 +84,7 @@ impl Failed {
     }
 
     /// Asks for a little of everything once. True where all of it was taken.
-    fn load(&mut self) -> bool {
+    fn load(&mut self, well: bool) -> bool {
         let message = format!("one {}", self.next);
         self.next += 1;
         let sent = self.post("/one", &message, 200);
@@ -102,7 +102,9 @@ impl Failed {
                 self.count,
                 self.casts
             );
-            self.count = count;
+            if well {
+                self.count = count;
+            }
         }
         sent && cast && count.is_some()
     }
@@ -134,7 +136,7 @@ impl Bed for Failed {
         let end = Instant::now() + dice.up_to(LONGEST);
         let mut whole = std::mem::take(&mut self.whole);
         while Instant::now() < end {
-            self.load();
+            self.load(false);
             whole.round(self.agent(), self.latest);
         }
         let mut running = self.running.take().unwrap();
@@ -148,7 +150,7 @@ impl Bed for Failed {
         let latest = self.latest;
         within(HEALED, "all to be taken again", || {
             again += self.keep_alive();
-            (self.load() && whole.round(self.agent(), latest) && whole.newest() == latest).then_some(())
+            (self.load(true) && whole.round(self.agent(), latest) && whole.newest() == latest).then_some(())
         });
         self.whole = whole;
         tries.notes.add("restarts", again);

@@ -9,7 +9,10 @@
 //! | `arguments`, `row`, `run`, `table` | the harness itself |
 //! | `kills`, `power` | kill -9 and power cuts under load |
 //! | `disk_errors`, `small_disk` | a disk that fails, and one that fills up |
+//! | `downloads`, `wrong`, `signed` | downloads that break off, and artifacts that must never serve |
+//! | `certificates`, `offline` | certificates that are wrong for a while, and no network |
 //! | `clock` | a clock that is wrong |
+//! | `server` | an artifact server that breaks off, and counts |
 //! | `mounts`, `shim` | file systems of the harness's own, and a disk and a clock that fail when they are told to |
 //! | `corruption` | damage to the state directory |
 //! | `broker` | a broker that comes and goes, and a message that is too large |
@@ -25,19 +28,25 @@
 
 mod arguments;
 mod broker;
+mod certificates;
 mod clock;
 mod corruption;
 mod disk_errors;
 mod documents;
+mod downloads;
 mod kills;
 mod mounts;
 mod mutations;
+mod offline;
 mod power;
 mod row;
 mod run;
+mod server;
 mod shim;
+mod signed;
 mod small_disk;
 mod table;
+mod wrong;
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -54,11 +63,17 @@ const ROWS: &[Row] = &[
     power::POWER,
     disk_errors::DISK_ERRORS,
     small_disk::SMALL_DISK,
+    downloads::TRUNCATED,
+    downloads::STALLED,
+    wrong::WRONG,
+    signed::SIGNED,
     corruption::CORRUPTION,
     broker::FLAPPING,
     broker::OVERSIZE,
     documents::MALFORMED,
     clock::CLOCK,
+    certificates::CERTIFICATES,
+    offline::OFFLINE,
 ];
 
 fn main() -> ExitCode {

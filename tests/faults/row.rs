@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use twinlet_tests::AgentBuilder;
 use twinlet_tests::dice::Dice;
@@ -111,9 +112,13 @@ pub(crate) fn everywhere() -> Option<String> {
     None
 }
 
-/// An agent yet to be started: the shipped binary where the environment names one, else that of the present build.
-pub(crate) fn agent() -> AgentBuilder {
+/// The shipped binary where the environment names one, else that of the present build.
+pub(crate) fn binary() -> PathBuf {
     let built = env!("CARGO_BIN_EXE_twinlet-agent").into();
-    let binary = std::env::var_os("TWINLET_RELEASE_BINARY").unwrap_or(built);
-    AgentBuilder::new(binary).env("LOG_LEVEL", "info")
+    std::env::var_os("TWINLET_RELEASE_BINARY").unwrap_or(built).into()
+}
+
+/// An agent yet to be started.
+pub(crate) fn agent() -> AgentBuilder {
+    AgentBuilder::new(binary()).env("LOG_LEVEL", "info")
 }
