@@ -130,7 +130,7 @@ impl Site {
 impl Bed for Site {
     fn attempt(&mut self, tries: &mut Tries<'_>) {
         let (pair, what, good) = self.pair(tries.number());
-        let broker = tries.number() / 4 % 2 == 0;
+        let broker = (tries.number() / 4).is_multiple_of(2);
         eprintln!("certificates {}: {what}, {}", tries.number(), if broker { "broker" } else { "artifacts" });
         if broker { self.with_broker(&pair, good) } else { self.with_server(&pair, good) }
     }

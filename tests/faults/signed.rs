@@ -12,9 +12,9 @@ use crate::row::{Bed, Row, Tries, agent, binary};
 pub(crate) const SIGNED: Row = Row {
     name: "signed",
     fault: "wrong signature or version",
-    short: 20,
-    full: 500,
-    per_bed: 250,
+    short: 10,
+    full: 200,
+    per_bed: 100,
     at_once: 1,
     left_out: no_signatures,
     bed: || Box::new(Signed::prepared()),

@@ -176,10 +176,10 @@ pub fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
     component.push(0);
     let mut length = bytes + 4;
     while length >= 0x80 {
-        component.push((length & 0x7f) as u8 | 0x80);
+        component.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
         length >>= 7;
     }
-    component.push((length & 0x7f) as u8);
+    component.push(u8::try_from(length).unwrap());
     component.extend_from_slice(b"\x03pad");
     component.extend(noise(bytes));
     component
