@@ -45,7 +45,9 @@ struct Small {
 impl Small {
     fn prepared() -> Self {
         let mount = Mount::tmpfs(BYTES).unwrap();
-        let node = Loaded::around(agent().env("CACHE_DIR", mount.path().join("state").display()));
+        let state = mount.path().join("state");
+        // The room that is kept free by default is twice this disk.
+        let node = Loaded::around(agent().env("CACHE_DIR", state.display()).env("MIN_FREE_MB", 1));
         let running = Some(node.builder.start());
         let mut small = Self { node, mount, running, whole: Whole::default() };
         small.publish(1, |desired| desired);
