@@ -29,8 +29,8 @@ const TAIL: usize = 80;
 #[derive(Debug, Clone)]
 pub struct AgentBuilder {
     binary: PathBuf,
-    state: Arc<TempDir>,
-    env: BTreeMap<String, String>,
+    pub(crate) state: Arc<TempDir>,
+    pub(crate) env: BTreeMap<String, String>,
     files: Option<u32>,
 }
 
@@ -107,9 +107,7 @@ impl AgentBuilder {
     /// Starts it, and returns when it listens.
     pub fn start(&self) -> Agent {
         let mut agent = self.spawn();
-        let line = agent.log_line_where("the address it listens on", |line| line.contains(LISTENING));
-        let address = line.split_once(LISTENING).unwrap().1.split_once("://").unwrap().1;
-        agent.address = address.split_whitespace().next().unwrap_or_default().to_owned();
+        assert!(agent.listens(), "the agent ended before it listened");
         agent
     }
 
@@ -163,6 +161,16 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Waits until it listens (true) or has ended (false); for one that was only spawned.
+    pub fn listens(&mut self) -> bool {
+        let found = |line: &String| (line.contains(LISTENING) || line == END).then(|| line.clone());
+        let line = self.log.wait(0, DEADLINE, "a log line: the address it listens on", found);
+        let Some((_, listening)) = line.split_once(LISTENING) else { return false };
+        let address = listening.split_once("://").unwrap().1;
+        self.address = address.split_whitespace().next().unwrap_or_default().to_owned();
+        true
+    }
+
     /// Where the public door listens, as `127.0.0.1:PORT`.
     pub fn address(&self) -> &str {
         &self.address
@@ -295,30 +303,6 @@ impl Agent {
     pub fn again(&self, change: impl FnOnce(AgentBuilder) -> AgentBuilder) -> Agent {
         assert!(self.exit.is_some(), "the first agent still runs");
         change(self.builder.clone()).start()
-    }
-
-    /// What it holds in memory that is no file's, in bytes: pages of its own program come and go.
-    pub fn held_bytes(&self) -> u64 {
-        (self.kilobytes("status", "RssAnon:") + self.kilobytes("status", "RssShmem:")) * 1024
-    }
-
-    /// Its share of the memory it uses, in bytes.
-    pub fn pss_bytes(&self) -> u64 {
-        self.kilobytes("smaps_rollup", "Pss:") * 1024
-    }
-
-    /// The processor time it has used so far, in clock ticks (usually 10 ms).
-    pub fn cpu_ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        // Fields 14 and 15 of proc(5), user and system time; the list begins with field 3.
-        [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
-    }
-
-    fn kilobytes(&self, file: &str, key: &str) -> u64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     fn exited(&mut self) -> Option<ExitStatus> {

@@ -36,6 +36,8 @@ pub struct Certs {
     pub foreign: Pair,
     /// As `server`, but its time begins in 2036.
     pub later: Pair,
+    /// As `server`, but for the server `elsewhere.example`.
+    pub elsewhere: Pair,
     /// For a client.
     pub client: Pair,
     /// For a client, signed by the other authority.
@@ -60,6 +62,7 @@ impl Certs {
             brief: server(&at, "brief", &ours, 2020..2030),
             foreign: server(&at, "foreign", &other, 2020..2099),
             later: server(&at, "later", &ours, 2036..2099),
+            elsewhere: server_of(&at, "elsewhere", &["elsewhere.example"], &ours, 2020..2099),
             client: client(&at, "client", &ours),
             stranger: client(&at, "stranger", &other),
             dir,
@@ -96,8 +99,13 @@ fn authority(name: &str) -> Authority {
 }
 
 fn server(at: &Path, name: &str, ca: &Authority, years: Range<i32>) -> Pair {
-    let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "localhost");
+    server_of(at, name, &["localhost", "127.0.0.1"], ca, years)
+}
+
+fn server_of(at: &Path, name: &str, hosts: &[&str], ca: &Authority, years: Range<i32>) -> Pair {
+    let names: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.distinguished_name.push(DnType::CommonName, hosts[0]);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.not_before = date_time_ymd(years.start, 1, 1);
     params.not_after = date_time_ymd(years.end, 1, 1);

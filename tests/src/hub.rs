@@ -109,6 +109,11 @@ impl Hub {
         self.messages.mark()
     }
 
+    /// Everything received after a mark.
+    pub fn received_since(&self, mark: usize) -> Vec<Message> {
+        self.messages.since(mark)
+    }
+
     /// Everything received so far under one exact topic.
     pub fn received(&self, topic: &str) -> Vec<Message> {
         self.messages.all().into_iter().filter(|m| m.topic == topic).collect()

@@ -21,6 +21,8 @@
 //! | [`tls_front`] | TLS in front of an HTTP server, with certificates that change |
 //! | [`faketime`] | a wall clock of the agent's own, by libfaketime |
 //! | [`agent`] | the process under test |
+//! | `figures` | what that process takes of the machine |
+//! | `state` | copies of a state directory |
 //! | [`cli`] | the command line beside a running agent, piped and on a terminal |
 //! | [`metrics`] | the text of `/metrics`, parsed |
 //! | [`scripted`] | a local socket whose answers a test makes up |
@@ -41,12 +43,16 @@ pub mod broker;
 pub mod certs;
 pub mod cli;
 pub mod desired;
+pub mod dice;
 pub mod faketime;
+mod figures;
 pub mod guests;
 pub mod http;
 pub mod hub;
 pub mod keys;
+pub mod ledger;
 pub mod link;
+pub mod loaded;
 pub mod metrics;
 pub mod object_store;
 pub mod piecewise;
@@ -55,10 +61,13 @@ pub mod scripted;
 pub mod site;
 pub mod slow;
 pub mod small_disk;
+mod state;
+pub mod supervisor;
 pub mod tls;
 pub mod tls_front;
 pub mod tunnel;
 pub mod wait;
+pub mod whole;
 
 pub use agent::{Agent, AgentBuilder};
 pub use artifacts::{Artifact, ArtifactServer, Asked, Fault};

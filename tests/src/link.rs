@@ -22,6 +22,8 @@ struct State {
     done: AtomicBool,
     /// Bytes a second from the agent to the broker; 0 for as fast as it goes.
     rate: AtomicU64,
+    /// Connections that were asked for, refused ones included.
+    attempts: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -37,6 +39,7 @@ impl Link {
                 if of_thread.done.load(Ordering::SeqCst) {
                     return;
                 }
+                of_thread.attempts.fetch_add(1, Ordering::SeqCst);
                 of_thread.connect(from.unwrap(), to);
             }
         };
@@ -47,6 +50,11 @@ impl Link {
     /// What goes into `MQTT_BROKER`.
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// How many connections were asked for so far.
+    pub fn attempts(&self) -> u64 {
+        self.state.attempts.load(Ordering::SeqCst)
     }
 
     /// Cuts it: connections end, and new ones are refused at once.

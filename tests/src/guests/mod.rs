@@ -170,6 +170,21 @@ pub fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
+/// A component that does the same, and is so many bytes longer.
+pub fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
+    // A custom section: 0, its length as LEB128, its name `pad` with a length of its own, and what it holds.
+    component.push(0);
+    let mut length = bytes + 4;
+    while length >= 0x80 {
+        component.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    component.push(u8::try_from(length).unwrap());
+    component.extend_from_slice(b"\x03pad");
+    component.extend(noise(bytes));
+    component
+}
+
 /// The repository's root.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()

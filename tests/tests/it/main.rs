@@ -38,7 +38,6 @@ mod hostile_middleware;
 mod inspect;
 mod languages;
 mod layers;
-mod ledger;
 mod limits;
 mod middleware;
 mod neighbour;

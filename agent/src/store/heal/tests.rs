@@ -205,6 +205,7 @@ fn accepted(version: u64) -> Accepted {
             isolation: Isolation::Reused,
         },
         max_memory_pages: 1,
+        ..Defaults::default()
     };
     match Accepted::default().document(json!({ "$version": version }), &defaults) {
         Ok(Change::Next(accepted, _)) => *accepted,

@@ -4,25 +4,26 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use twinlet_tests::http::{self, Request};
-use twinlet_tests::{Agent, Response, eventually};
+use crate::http::{self, Request};
+use crate::wait::EndOf;
+use crate::{Agent, Response, eventually};
 
 /// Functions that send what they are posted to the hub, and answer with its number.
-pub(crate) const SENDING: [&str; 2] = ["one", "two"];
+pub const SENDING: [&str; 2] = ["one", "two"];
 /// How many post to each of them at once.
 const AT_ONCE: usize = 2;
 /// An actor that counts what `cast` casts to it.
-pub(crate) const COUNTER: &str = "counter";
+pub const COUNTER: &str = "counter";
 /// Actors that send what they are posted to the hub, some time later.
-pub(crate) const TIMING: [&str; 2] = [SOON, LATER];
+pub const TIMING: [&str; 2] = [SOON, LATER];
 /// While the agent that was asked most likely still runs.
-pub(crate) const SOON: &str = "soon";
+pub const SOON: &str = "soon";
 /// When it most likely has been killed.
-pub(crate) const LATER: &str = "later";
+pub const LATER: &str = "later";
 
 /// All that was asked and acknowledged, over all agents.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     /// Messages that were asked for, of any kind; each has a number of its own.
     asked: AtomicU64,
     /// By function and sequence number.
@@ -43,10 +44,11 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// The answer; none once the agent is killed.
+    /// The answer; none once the agent is killed, or its disk is taken from it, whose refusals then mean nothing.
     fn post(&self, path: &str, body: &str) -> Option<Response> {
         let request = Request::new("POST", &format!("{}/{path}", self.base)).body(body);
         match request.send_by(&self.connections) {
+            Ok(answer) if answer.status >= 500 && self.killed.load(Ordering::SeqCst) => None,
             Ok(answer) => Some(answer),
             Err(_) if self.killed.load(Ordering::SeqCst) => None,
             Err(error) => panic!("/{path}, though the agent was not killed: {error}"),
@@ -56,23 +58,37 @@ impl Client<'_> {
 
 impl Ledger {
     /// Loads an agent from many sides until `moment` returns, then kills it.
-    pub(crate) fn under_load(&self, agent: &mut Agent, moment: impl FnOnce()) {
-        let killed = AtomicBool::new(false);
+    pub fn under_load(&self, agent: &mut Agent, moment: impl FnOnce()) {
+        self.under_load_until(agent, |_| moment(), |_| {});
+    }
+
+    /// As `under_load`, with something done to the agent's surroundings just before it is killed, from which on its
+    /// refusals mean nothing; what it acknowledges still does. `moment` may look at the agent.
+    pub fn under_load_until(
+        &self,
+        agent: &mut Agent,
+        moment: impl FnOnce(&Agent),
+        before: impl FnOnce(&Agent),
+    ) {
+        let (killed, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let goes_on = || !over.load(Ordering::SeqCst);
         let base = agent.url("");
         let client = || Client { base: base.clone(), connections: http::client(), killed: &killed };
         std::thread::scope(|threads| {
             for function in SENDING.repeat(AT_ONCE) {
                 let client = client();
-                threads.spawn(move || while self.send(&client, function).is_some() {});
+                threads.spawn(move || while self.send(&client, function).is_some() && goes_on() {});
             }
             for function in TIMING {
                 let client = client();
-                threads.spawn(move || while self.set_timer(&client, function).is_some() {});
+                threads.spawn(move || while self.set_timer(&client, function).is_some() && goes_on() {});
             }
             let client = client();
-            threads.spawn(move || while self.cast(&client).is_some() {});
-            moment();
+            threads.spawn(move || while self.cast(&client).is_some() && goes_on() {});
+            let _ends = EndOf(&over);
+            moment(agent);
             killed.store(true, Ordering::SeqCst);
+            before(agent);
             agent.kill9();
         });
     }
@@ -100,6 +116,8 @@ impl Ledger {
             }
             // It has as many timers as it may: then this one was not taken.
             (200, "1") => {}
+            // There is no disk to keep it on, and that was on purpose.
+            (200, "5") if client.killed.load(Ordering::SeqCst) => return None,
             refused => panic!("a timer of {function}: {refused:?}"),
         }
         Some(message)
@@ -111,14 +129,25 @@ impl Ledger {
         assert_eq!(cast.status, 202, "{}", cast.text());
         let answer = client.post(COUNTER, "")?;
         assert_eq!(answer.status, 200, "{}", answer.text());
+        if client.killed.load(Ordering::SeqCst) {
+            // It may be a count that could not be kept.
+            return None;
+        }
         let count = answer.text().parse().unwrap();
         let before = self.count.swap(count, Ordering::SeqCst);
         assert!(count > before, "{count} after {before} and one more");
         Some(())
     }
 
+    /// How many messages, timers and casts were acknowledged.
+    pub fn promises(&self) -> u64 {
+        let sent: usize = self.sent.lock().unwrap().values().map(BTreeMap::len).sum();
+        let timers: usize = self.timers.lock().unwrap().values().map(Vec::len).sum();
+        u64::try_from(sent + timers).unwrap() + self.count.load(Ordering::SeqCst)
+    }
+
     /// A last message of a function, acknowledged.
-    pub(crate) fn last(&self, agent: &Agent, function: &'static str) -> String {
+    pub fn last(&self, agent: &Agent, function: &'static str) -> String {
         let client =
             Client { base: agent.url(""), connections: http::client(), killed: &AtomicBool::new(false) };
         let last = match TIMING.contains(&function) {
@@ -129,7 +158,7 @@ impl Ledger {
     }
 
     /// Sees to it that the actor has what it had synced, and nothing that was never cast.
-    pub(crate) fn check_count(&self, agent: &Agent) -> String {
+    pub fn check_count(&self, agent: &Agent) -> String {
         let ask = || Some(agent.post("/counter", "")).filter(|answer| answer.status == 200);
         let count: u64 = eventually("the actor that counts", ask).text().parse().unwrap();
         let (acknowledged, asked) = (self.count.load(Ordering::SeqCst), self.casts.load(Ordering::SeqCst));
@@ -138,7 +167,7 @@ impl Ledger {
     }
 
     /// Sees to it that each message that was acknowledged has arrived, and before those with higher numbers.
-    pub(crate) fn check_telemetry(&self, function: &str, arrived: &[String]) -> String {
+    pub fn check_telemetry(&self, function: &str, arrived: &[String]) -> String {
         let (first, summary) = self.first_arrivals(function, arrived);
         let sent = self.sent.lock().unwrap();
         let mut before = (0, None);
@@ -152,7 +181,7 @@ impl Ledger {
     }
 
     /// Sees to it that each timer that was acknowledged has fired.
-    pub(crate) fn check_timers(&self, function: &str, arrived: &[String]) -> String {
+    pub fn check_timers(&self, function: &str, arrived: &[String]) -> String {
         let (first, summary) = self.first_arrivals(function, arrived);
         let timers = self.timers.lock().unwrap();
         let missing: Vec<_> = timers[function].iter().filter(|m| !first.contains_key(m.as_str())).collect();
