@@ -124,7 +124,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__check)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --no-network --json --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --min-free-mb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --fetch-min-rate-bytes --fetch-min-rate-secs --minio-endpoint --minio-access-key --minio-secret-key --minio-region --oci-registry --oci-username --oci-password --oci-plain-http --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --no-network --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -266,6 +266,10 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --min-free-mb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --artifact-max-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -282,6 +286,14 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --fetch-min-rate-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fetch-min-rate-secs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --minio-endpoint)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -291,6 +303,26 @@ _twinlet() {
                     return 0
                     ;;
                 --minio-secret-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --minio-region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-registry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-password)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-plain-http)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -352,7 +384,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__config__subcmd__show)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --json --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --min-free-mb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --fetch-min-rate-bytes --fetch-min-rate-secs --minio-endpoint --minio-access-key --minio-secret-key --minio-region --oci-registry --oci-username --oci-password --oci-plain-http --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -494,6 +526,10 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --min-free-mb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --artifact-max-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -510,6 +546,14 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --fetch-min-rate-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fetch-min-rate-secs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --minio-endpoint)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -519,6 +563,26 @@ _twinlet() {
                     return 0
                     ;;
                 --minio-secret-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --minio-region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-registry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-password)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-plain-http)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -808,7 +872,7 @@ _twinlet() {
             return 0
             ;;
         twinlet__subcmd__run)
-            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --minio-endpoint --minio-access-key --minio-secret-key --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --help"
+            opts="-h --config --node-id --pop-id --cp-url --cache-dir --local-socket --heartbeat-interval-secs --outbox-bytes --shutdown-timeout-secs --log-level --mqtt-broker --mqtt-ca-file --mqtt-cert-file --mqtt-key-file --mqtt-username --mqtt-password --mqtt-keep-alive-secs --mqtt-max-message-bytes --listen-addr --listen-port --http-queue --http-max-connections --http-max-connections-per-peer --http-max-head-bytes --http-head-timeout-secs --http-max-body-bytes --http-body-timeout-secs --http-idle-timeout-secs --http-tls-cert-file --http-tls-key-file --api-keys-file --api-max-body-bytes --wasm-roots --cache-size-gb --min-free-mb --artifact-max-bytes --artifact-ca-file --fetch-connect-timeout-secs --fetch-stall-timeout-secs --fetch-min-rate-bytes --fetch-min-rate-secs --minio-endpoint --minio-access-key --minio-secret-key --minio-region --oci-registry --oci-username --oci-password --oci-plain-http --trusted-keys-file --require-signatures --min-hot-instances --max-hot-instances --idle-timeout-secs --max-workers --max-memory-pages --compile-timeout-secs --compile-memory-mb --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -950,6 +1014,10 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --min-free-mb)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --artifact-max-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -966,6 +1034,14 @@ _twinlet() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --fetch-min-rate-bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fetch-min-rate-secs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --minio-endpoint)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -975,6 +1051,26 @@ _twinlet() {
                     return 0
                     ;;
                 --minio-secret-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --minio-region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-registry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-password)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --oci-plain-http)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -83,9 +83,16 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l artifact-max-byt
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l artifact-ca-file -d 'PEM file of the authorities to trust for https://, in downloads and functions\' requests, not the system\'s' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l fetch-connect-timeout-secs -d 'Seconds to reach an artifact server: name look-up, TCP and TLS together' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l fetch-stall-timeout-secs -d 'Seconds that a download may stand still before it is tried again' -r
-complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-endpoint -d 'Object store for s3:// artifact URLs; checked, but not used by this version' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l fetch-min-rate-bytes -d 'Bytes a second that a download must bring over FETCH_MIN_RATE_SECS, or it is tried again; 0 for any' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l fetch-min-rate-secs -d 'Seconds over which that is looked at' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-endpoint -d 'Object store for s3:// artifact URLs' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-access-key -d 'Access key of the object store' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-secret-key -d 'Secret key of the object store; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l minio-region -d 'Region of the object store, which its signatures name' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l oci-registry -d 'Registry of oci:// artifact URLs, host or host:port, that gets the user and password below; no other does' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l oci-username -d 'User name for OCI_REGISTRY' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l oci-password -d 'Password for OCI_REGISTRY; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l oci-plain-http -d 'Registries, host or host:port, separated by `,`, that are spoken to without TLS, as those on this device are' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l trusted-keys-file -d 'File of the public keys, a line each, that may sign the hub\'s functions; see `twinlet keygen`' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l require-signatures -d 'Whether every function of the hub\'s must be signed by a key in TRUSTED_KEYS_FILE: true or false' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand run" -l min-hot-instances -d 'Instances of a function kept ready, where its desired state does not say' -r
@@ -135,9 +142,16 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l artifact-max-b
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l artifact-ca-file -d 'PEM file of the authorities to trust for https://, in downloads and functions\' requests, not the system\'s' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l fetch-connect-timeout-secs -d 'Seconds to reach an artifact server: name look-up, TCP and TLS together' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l fetch-stall-timeout-secs -d 'Seconds that a download may stand still before it is tried again' -r
-complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-endpoint -d 'Object store for s3:// artifact URLs; checked, but not used by this version' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l fetch-min-rate-bytes -d 'Bytes a second that a download must bring over FETCH_MIN_RATE_SECS, or it is tried again; 0 for any' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l fetch-min-rate-secs -d 'Seconds over which that is looked at' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-endpoint -d 'Object store for s3:// artifact URLs' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-access-key -d 'Access key of the object store' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-secret-key -d 'Secret key of the object store; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l minio-region -d 'Region of the object store, which its signatures name' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l oci-registry -d 'Registry of oci:// artifact URLs, host or host:port, that gets the user and password below; no other does' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l oci-username -d 'User name for OCI_REGISTRY' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l oci-password -d 'Password for OCI_REGISTRY; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l oci-plain-http -d 'Registries, host or host:port, separated by `,`, that are spoken to without TLS, as those on this device are' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l trusted-keys-file -d 'File of the public keys, a line each, that may sign the hub\'s functions; see `twinlet keygen`' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l require-signatures -d 'Whether every function of the hub\'s must be signed by a key in TRUSTED_KEYS_FILE: true or false' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand check" -l min-hot-instances -d 'Instances of a function kept ready, where its desired state does not say' -r
@@ -306,9 +320,16 @@ complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l artifact-ca-file -d 'PEM file of the authorities to trust for https://, in downloads and functions\' requests, not the system\'s' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l fetch-connect-timeout-secs -d 'Seconds to reach an artifact server: name look-up, TCP and TLS together' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l fetch-stall-timeout-secs -d 'Seconds that a download may stand still before it is tried again' -r
-complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-endpoint -d 'Object store for s3:// artifact URLs; checked, but not used by this version' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l fetch-min-rate-bytes -d 'Bytes a second that a download must bring over FETCH_MIN_RATE_SECS, or it is tried again; 0 for any' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l fetch-min-rate-secs -d 'Seconds over which that is looked at' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-endpoint -d 'Object store for s3:// artifact URLs' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-access-key -d 'Access key of the object store' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-secret-key -d 'Secret key of the object store; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l minio-region -d 'Region of the object store, which its signatures name' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l oci-registry -d 'Registry of oci:// artifact URLs, host or host:port, that gets the user and password below; no other does' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l oci-username -d 'User name for OCI_REGISTRY' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l oci-password -d 'Password for OCI_REGISTRY; a flag shows in the process list: prefer file or environment' -r
+complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l oci-plain-http -d 'Registries, host or host:port, separated by `,`, that are spoken to without TLS, as those on this device are' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l trusted-keys-file -d 'File of the public keys, a line each, that may sign the hub\'s functions; see `twinlet keygen`' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l require-signatures -d 'Whether every function of the hub\'s must be signed by a key in TRUSTED_KEYS_FILE: true or false' -r
 complete -c twinlet -n "__fish_twinlet_using_subcommand config; and __fish_seen_subcommand_from show" -l min-hot-instances -d 'Instances of a function kept ready, where its desired state does not say' -r
