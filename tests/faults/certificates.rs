@@ -15,7 +15,8 @@ pub(crate) const CERTIFICATES: Row = Row {
     fault: "certificate expired, rotated, wrong host, wrong authority",
     short: 8,
     full: 48,
-    per_bed: 16,
+    // A new agent for each, whose waits between attempts have not grown yet.
+    per_bed: 1,
     at_once: 1,
     left_out: everywhere,
     bed: || Box::new(Site::prepared()),
