@@ -15,8 +15,8 @@ fn half_broken() -> Site {
     let site = site();
     let (good, bad) =
         (site.function("good", guests::answers("x")), site.function("bad", guests::traps_at_start()));
-    site.hub.publish_desired(twinlet_tests::Desired::version(1).serving(good).serving(bad));
-    site.hub.phase("good", 1, "running");
+    site.apply(1, |d| d.serving(good.clone()));
+    site.hub.publish_desired(twinlet_tests::Desired::version(2).serving(good).serving(bad));
     site.hub.reported_where("`bad` to have failed", |r| {
         matches!(r["functions"]["bad"]["phase"].as_str(), Some("failed" | "backoff"))
     });
