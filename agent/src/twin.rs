@@ -92,10 +92,23 @@ impl Twin {
         let accepted = store.accepted().unwrap_or_else(|error| {
             log::error!("stored desired state: {error}; waiting for the hub to say it again");
             board.desired(None, DesiredStatus::new(500, format!("stored desired state: {error}")));
-            None
+            Some(Accepted::lost())
         });
-        let desired = accepted.as_ref().map(|accepted| stands(accepted, &defaults, &board));
-        let desired = desired.unwrap_or_default();
+        // What serves was noted, and what was accepted is gone without a trace.
+        let accepted = accepted.or_else(|| {
+            let served = store.rollout().map_or(true, |noted| noted.is_some_and(|noted| !noted.is_bare()));
+            served.then(|| {
+                let told = "the accepted desired state is lost; what served before goes on until the hub says it again";
+                log::error!("{told}");
+                board.desired(None, DesiredStatus::new(500, told));
+                Accepted::lost()
+            })
+        });
+        let desired = match &accepted {
+            Some(accepted) if accepted.is_lost() => accepted.desired_here(&defaults),
+            Some(accepted) => stands(accepted, &defaults, &board),
+            None => Desired { trust: defaults.trust.clone(), ..Desired::default() },
+        };
         let accepted = desired.source.clone();
         let desired = watch::Sender::new(Arc::new(desired));
         let dry_runs = DryRuns::new(board.clone());
@@ -105,7 +118,10 @@ impl Twin {
     /// Others are trusted now: what stands is read anew.
     fn trust_anew(&mut self) {
         self.defaults.trust = self.trust.borrow_and_update().clone();
-        let desired = stands(&self.accepted, &self.defaults, &self.board);
+        let desired = match self.accepted.is_lost() {
+            true => self.accepted.desired_here(&self.defaults),
+            false => stands(&self.accepted, &self.defaults, &self.board),
+        };
         self.dry_runs.end();
         self.desired.send_replace(Arc::new(desired));
     }
@@ -155,7 +171,12 @@ impl Twin {
                 if !self.keep(topic, &accepted, inbound, desk) {
                     return false;
                 }
-                self.publish(topic, *desired);
+                // Others may be trusted by now than when it was read.
+                let desired = match desired.trust == self.defaults.trust {
+                    true => *desired,
+                    false => accepted.desired(&self.defaults).unwrap_or(*desired),
+                };
+                self.publish(topic, desired);
                 Taken::Accepted
             }
             Ok(Change::DryRun(wanted)) => {
@@ -217,7 +238,7 @@ impl Twin {
     /// Puts it on the disk, however long that takes: sessions are clean, so the broker would not say it again. False
     /// where the agent ends before it is done.
     fn keep(
-        &self,
+        &mut self,
         topic: &str,
         accepted: &Accepted,
         inbound: &mpsc::Receiver<Message>,
@@ -242,6 +263,10 @@ impl Twin {
                 if told.is_err() {
                     log::debug!("management API: whoever asked is gone");
                 }
+            }
+            // Who is not trusted any more is not to run until there is room.
+            if self.trust.has_changed().unwrap_or(false) {
+                self.trust_anew();
             }
             std::thread::sleep(KEEP_AGAIN);
         }

@@ -178,6 +178,7 @@ impl Actor {
         if depth > 0 {
             // A request is counted by the door's side.
             function.metrics.invoked(outcome(&answer), began.elapsed());
+            function.metrics.tally.invoked(answer.is_err());
         }
         answer.inspect_err(|error| self.crashed(house, &mut turn, error))
     }
@@ -188,6 +189,7 @@ impl Actor {
         let began = Instant::now();
         let taken = self.event(turn, &function, |instance| instance.cast(&event.src, event.message()));
         function.metrics.invoked(outcome(&taken), began.elapsed());
+        function.metrics.tally.invoked(taken.is_err());
         if let Content::Timer(timer) = &event.content {
             house.timers.over(timer);
         }

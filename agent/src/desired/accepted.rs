@@ -37,6 +37,9 @@ pub struct Accepted {
     /// The highest versions that came signed, of functions that are away as well.
     #[serde(default)]
     floors: Floors,
+    /// Whether what the hub had said before was lost; it counts until the hub says a whole document again.
+    #[serde(default)]
+    lost: bool,
 }
 
 /// What a message that was understood asks for.
@@ -116,8 +119,19 @@ impl Accepted {
         self.leave_out_untrusted(&mut desired, &defaults.trust);
         self.local.add_to(&mut desired, defaults);
         desired.trust = defaults.trust.clone();
+        desired.hub_unread = self.lost;
         desired.source = Arc::new(self.clone());
         problems.or(Some(desired))
+    }
+
+    /// Whether it is such.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// What is left where what was stored can not be read any more, and something of it serves.
+    pub fn lost() -> Self {
+        Self { lost: true, ..Self::default() }
     }
 
     /// Takes a whole twin document.
@@ -195,7 +209,8 @@ impl Accepted {
     /// What was asked for on the device alone; that is what is left where what the hub wanted no longer fits the
     /// device's configuration.
     pub fn desired_here(&self, defaults: &Defaults) -> Desired {
-        let mut desired = Desired { source: Arc::new(self.clone()), hub_unread: true, ..Desired::default() };
+        let (source, trust) = (Arc::new(self.clone()), defaults.trust.clone());
+        let mut desired = Desired { source, trust, hub_unread: true, ..Desired::default() };
         self.local.add_to(&mut desired, defaults);
         desired
     }

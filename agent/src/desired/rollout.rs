@@ -99,6 +99,18 @@ pub struct Stood {
     pub functions: BTreeMap<FunctionId, FunctionSpec>,
 }
 
+impl Rollout {
+    /// Whether there is nothing in it to begin with.
+    pub fn is_bare(&self) -> bool {
+        self.standing.is_empty() && self.trials.is_empty() && self.refused == Refusals::default()
+    }
+
+    /// Whether a function may have to serve again that does not now: what it kept is not to be forgotten.
+    pub fn may_come_back(&self, id: &FunctionId) -> bool {
+        self.standing.has(id) || self.trials.iter().any(|trial| trial.before.has(id))
+    }
+}
+
 impl Standing {
     /// Notes that what the hub wants beside functions is in force.
     pub fn follow_hub(&mut self, wanted: &Desired) {
@@ -137,26 +149,50 @@ impl Standing {
         self.functions.is_empty()
     }
 
+    /// Whether a function serves that was asked for on the device.
+    pub fn is_of_device(&self, id: &FunctionId) -> bool {
+        self.functions.get(id).is_some_and(|placed| placed.origin == Origin::Api)
+    }
+
+    /// Whether anything of the hub's is in force.
+    pub fn has_hub(&self) -> bool {
+        self.version > 0 || self.functions.values().any(|placed| placed.origin != Origin::Api)
+    }
+
+    /// Whether a function is the same here and there.
+    pub fn is_same(&self, id: &FunctionId, other: &Self) -> bool {
+        self.functions.get(id) == other.functions.get(id)
+    }
+
+    /// One function of it, and nothing else.
+    pub fn only(&self, id: &FunctionId) -> Self {
+        let functions = self.functions.get_key_value(id).into_iter();
+        Self {
+            functions: functions.map(|(id, placed)| (id.clone(), placed.clone())).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Forgets all functions but these.
     pub fn keep_only(&mut self, known: impl Fn(&FunctionId) -> bool) {
         self.functions.retain(|id, _| known(id));
     }
 
-    /// Goes back to what another says of one unit: of a single function that one, else all that is the hub's. What
-    /// came alone since then stays.
-    pub fn go_back(&mut self, unit: &Unit, functions: &BTreeSet<FunctionId>, before: &Self) {
-        let is_of = |id: &FunctionId, now: &Placed| match unit {
-            Unit::One(one) => id == one,
-            Unit::Twin => functions.contains(id) && now.origin == Origin::Twin,
-        };
-        self.functions.retain(|id, placed| !is_of(id, placed));
+    /// Goes back to what another says of one unit: of a single function that one, else all that is the hub's, and what
+    /// the twin document had covered of the device's own. What came alone since then stays.
+    pub fn go_back(&mut self, unit: &Unit, before: &Self, wanted: &Desired) {
+        self.functions.retain(|id, now| match unit {
+            Unit::One(one) => id != one,
+            Unit::Twin => now.origin != Origin::Twin,
+        });
         for (id, placed) in &before.functions {
-            let comes_back = match unit {
-                Unit::One(one) => id == one,
-                Unit::Twin => placed.origin != Origin::Api,
+            let comes_back = match (unit, placed.origin) {
+                (Unit::One(one), _) => id == one,
+                // Unless it was taken back on the device meanwhile.
+                (Unit::Twin, Origin::Api) => wanted.source.function(id, Origin::Api) == Some(&placed.source),
+                (Unit::Twin, _) => true,
             };
-            let stays = self.functions.get(id).is_some_and(|now| now.origin != Origin::Twin);
-            if comes_back && !stays {
+            if comes_back && !self.has(id) {
                 self.functions.insert(id.clone(), placed.clone());
             }
         }

@@ -226,6 +226,7 @@ impl Exchange<'_> {
         match result {
             Ok(answer) => {
                 function.metrics.invoked(Outcome::Ok, self.began.elapsed());
+                function.metrics.tally.invoked(false);
                 Ok(answer)
             }
             Err(error) => {
@@ -235,6 +236,10 @@ impl Exchange<'_> {
                     CallError::Timeout(_) if given < max_execution => CallError::Late(given),
                     other => other,
                 };
+                let is_its_fault = !matches!(error, CallError::Late(_) | CallError::Exhausted(_));
+                if turn == Turn::Run && is_its_fault {
+                    function.metrics.tally.invoked(true);
+                }
                 self.note(function, &error, request_id);
                 Err(error)
             }
@@ -250,8 +255,9 @@ impl Exchange<'_> {
     ) -> Result<Answer, CallError> {
         let Some(actor) = &target.actor else {
             let response = target.function.handle(request, self.deadline, trace)?;
-            target.function.metrics.tally.answered(response.status);
-            return Answer::from_guest(response).map_err(CallError::Guest);
+            let answer = Answer::from_guest(response).map_err(CallError::Guest)?;
+            target.function.metrics.tally.answered(answer.status);
+            return Ok(answer);
         };
         let answer = self.service.actors.request(actor, &request.body, self.deadline, trace)?;
         // What it has begun it ends, but the client has waited for long enough.

@@ -148,6 +148,10 @@ impl Exchange<'_> {
         self.service.metrics.executions.count(took, done.is_err(), now);
         if let Some(Some(function)) = known {
             function.metrics.executions.count(took, done.is_err(), now);
+            // For want of a place it is not the function that fails, nor where the request had less time than it has.
+            if !matches!(done, Err(CallError::Exhausted(_) | CallError::Late(_))) {
+                function.metrics.tally.invoked(done.is_err());
+            }
         }
         let count = |outcome| {
             // What no function has would stay for good.

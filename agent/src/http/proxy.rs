@@ -12,7 +12,6 @@ use super::answer::{Answer, Failure};
 use super::body::{Body, Outgoing, Streamed};
 use super::exchange::Exchange;
 use super::{Incoming, MAX_WHOLE_BYTES, Reply, drop_hop_by_hop};
-use crate::metrics::Tally;
 use crate::pool::{CallError, Function, Trace};
 
 /// After the guest has ended, how long until the last of its body has been put together.
@@ -51,17 +50,23 @@ impl Exchange<'_> {
         reply: &Shared,
     ) -> Result<(), CallError> {
         let problem = Arc::new(Mutex::new(None));
-        let (of_guest, reply, tally) = (problem.clone(), reply.clone(), function.metrics.tally.clone());
-        let answered =
-            function.serve(request, self.deadline, None, move |response| match head(response, &tally) {
-                Ok((answer, body)) => reply.send(Outgoing::Streamed(answer, body)),
-                Err(error) => *of_guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
-            })?;
-        let problem = problem.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match problem {
-            Some(error) => Err(error),
-            None if answered => Ok(()),
-            None => Err(CallError::Guest("it ended without a response".into())),
+        let (of_guest, reply) = (problem.clone(), reply.clone());
+        let answered = function.serve(request, self.deadline, None, move |response| {
+            let headed = head(response).map(|(answer, body)| {
+                let status = answer.status;
+                reply.send(Outgoing::Streamed(answer, body));
+                status
+            });
+            *of_guest.lock().unwrap_or_else(PoisonError::into_inner) = Some(headed);
+        })?;
+        let headed = problem.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match headed {
+            Some(Err(error)) => Err(error),
+            Some(Ok(status)) if answered => {
+                function.metrics.tally.answered(status);
+                Ok(())
+            }
+            _ => Err(CallError::Guest("it ended without a response".into())),
         }
     }
 
@@ -73,8 +78,8 @@ impl Exchange<'_> {
         trace: Option<&mut Trace>,
     ) -> Result<Answer, CallError> {
         let (sender, collected) = mpsc::sync_channel(1);
-        let (runtime, tally) = (Handle::current(), function.metrics.tally.clone());
-        let on_response = move |response| match head(response, &tally) {
+        let runtime = Handle::current();
+        let on_response = move |response| match head(response) {
             Ok((answer, body)) => {
                 // Beside the guest, which waits until someone takes what it writes.
                 runtime.spawn(async move {
@@ -92,7 +97,7 @@ impl Exchange<'_> {
         };
         let answered = function.serve(request, self.deadline, trace, on_response)?;
         match collected.recv_timeout(COLLECTED) {
-            Ok(answer) => answer,
+            Ok(answer) => answer.inspect(|answer| function.metrics.tally.answered(answer.status)),
             Err(_) if answered => Err(CallError::Guest("its response did not end".into())),
             Err(_) => Err(CallError::Guest("it ended without a response".into())),
         }
@@ -140,12 +145,10 @@ fn build(
 /// The head of a response, held to the rules of every function's; the length stays, for the body comes as it is.
 fn head(
     response: Result<http::Response<HyperOutgoingBody>, ErrorCode>,
-    tally: &Tally,
 ) -> Result<(Answer, HyperOutgoingBody), CallError> {
     let response =
         response.map_err(|code| CallError::Guest(format!("it answered with the error {code:?}")))?;
     let (head, body) = response.into_parts();
-    tally.answered(head.status.as_u16());
     let length = head.headers.get(http::header::CONTENT_LENGTH).map(|length| length.as_bytes().to_vec());
     let headers = head.headers.iter().map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec())).collect();
     let response = Response { status: head.status.as_u16(), headers, body: Vec::new() };

@@ -63,9 +63,6 @@ impl FunctionMetrics {
             Outcome::Rejected => &self.rejected,
         };
         counter.inc();
-        if outcome != Outcome::Rejected {
-            self.tally.invoked(outcome != Outcome::Ok);
-        }
         self.duration.observe(took.as_secs_f64());
         let totals = &self.all.totals;
         totals.invocations.inc();

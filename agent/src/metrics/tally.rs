@@ -12,14 +12,15 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn invoked(&self, failed: bool) {
+    /// An invocation ended that was begun, well or by its own fault.
+    pub fn invoked(&self, failed: bool) {
         self.invocations.fetch_add(1, Relaxed);
         if failed {
             self.errors.fetch_add(1, Relaxed);
         }
     }
 
-    /// The function itself answered with a status, in an invocation that is counted anyway.
+    /// An invocation that ended well was one in which the function itself answered with this status.
     pub fn answered(&self, status: u16) {
         if status >= 500 {
             self.errors.fetch_add(1, Relaxed);

@@ -49,7 +49,8 @@ impl Reconciler {
             // What this device does not admit now may be admitted again.
             let wants =
                 |id: &FunctionId| wanted.functions.contains_key(id) || wanted.misfits.contains_key(id);
-            self.preparer.forget_all_but(|id| wants(id) || state.functions.contains_key(id));
+            let stays = |id: &FunctionId| state.functions.contains_key(id) || state.rollout.may_come_back(id);
+            self.preparer.forget_all_but(|id| wants(id) || stays(id));
         }
         self.keep_artifacts(wanted, state);
         self.tidy_artifacts();

@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::board::Board;
-use crate::desired::{Defaults, Desired, Origin, Unit, awaits_approval, unapproved};
+use crate::desired::{Defaults, Desired, FunctionId, Origin, Unit, awaits_approval, unapproved};
 use crate::metrics::Metrics;
 use crate::plan::{self, Plan};
 use crate::prepare::Preparer;
@@ -83,12 +83,15 @@ impl Reconciler {
         let mut seen = Arc::new(Desired::default());
         loop {
             self.tick();
+            let turn = Instant::now();
             let wanted = desired.borrow_and_update().clone();
             if !Arc::ptr_eq(&seen, &wanted) {
                 state.rollout.refused.keep_only_wanted(&wanted);
                 state.try_again_now(&wanted);
+                state.hindrance = None;
                 seen = wanted.clone();
             }
+            self.find_missing(&wanted, &mut state, &desired);
             if self.apply(&wanted, &mut state, &desired).is_err() {
                 if desired.has_changed().is_err() {
                     break;
@@ -98,7 +101,7 @@ impl Reconciler {
             }
             self.prove(&wanted, &mut state, &desired);
             self.keep_house(&wanted, &mut state, &desired);
-            let wait = self.wait(&state);
+            let wait = self.wait(&state, turn);
             let circumstances = &mut self.circumstances;
             let woken = self.runtime.block_on(async {
                 tokio::select! {
@@ -208,7 +211,7 @@ impl Reconciler {
             if !told {
                 self.board.phase(id, spec.version, Phase::Failed);
                 self.board.failed(id, &why, Phase::Failed, 0, None);
-                item.failed = Some(Failure { spec: spec.clone(), why, tries: 1, again: None });
+                item.failed = Some(Failure { spec: spec.clone(), why, tries: 1, starts: 0, again: None });
             }
         }
     }
@@ -233,7 +236,9 @@ impl Reconciler {
     /// What the device does not admit any more waits for nothing that takes its place.
     fn drop_what_is_not_admitted(&self, wanted: &Desired, state: &mut State) {
         let mut gone = state.rollout.standing.untrusted(&wanted.trust);
-        gone.extend(wanted.misfits.keys().cloned());
+        // Of the hub's it is the version that serves which counts.
+        let of_device = |id: &&FunctionId| state.rollout.standing.is_of_device(id);
+        gone.extend(wanted.misfits.keys().filter(of_device).cloned());
         for id in gone {
             if state.serving(&id).is_some() {
                 log::error!("function {id}: this device's configuration does not admit it any more");
@@ -274,14 +279,15 @@ impl Reconciler {
     }
 
     /// Says what became of the desired state as a whole.
-    fn settle(&self, wanted: &Desired, state: &State) {
+    fn settle(&self, wanted: &Desired, state: &State) -> Option<DesiredStatus> {
         let known = |id: &_| wanted.functions.contains_key(id) || state.functions.contains_key(id);
         for gone in self.board.keep_only(known) {
             self.metrics.forget_function(&gone);
         }
-        if *wanted == Desired::default() && self.board.now().last_desired_status.code != 202 {
+        let nothing = wanted.version == 0 && wanted.functions.is_empty();
+        if (nothing || wanted.hub_unread) && self.board.now().last_desired_status.code != 202 {
             // Nothing was asked for yet, or what was can not be read; the board says so.
-            return;
+            return None;
         }
         let refused = state.rollout.refused.why_twin(wanted);
         let mut failures: Vec<String> = refused.map(str::to_owned).into_iter().collect();
@@ -293,24 +299,28 @@ impl Reconciler {
                 failures.push(format!("{id}: {}", failure.why));
             }
         }
+        failures.extend(state.hindrance.clone());
         if !failures.is_empty() && state.is_held(wanted) && state.hub.version > 0 {
             failures.push(format!("version {} goes on serving", state.hub.version));
         }
         let waiting: Vec<_> = state.waiting.keys().map(|id| id.as_str()).collect();
         let status = if failures.is_empty() && !waiting.is_empty() {
             DesiredStatus::new(202, format!("waits for approval of {}", waiting.join(", ")))
+        } else if failures.is_empty() && state.is_held(wanted) {
+            DesiredStatus::new(202, "in progress")
         } else if failures.is_empty() {
             DesiredStatus::new(200, "applied")
         } else {
             DesiredStatus::new(500, failures.join("; "))
         };
-        self.board.settle(wanted.version, status);
+        self.board.settle(wanted.version, status.clone());
+        Some(status)
     }
 
     /// How long until something is to be done without a new desired state.
-    fn wait(&self, state: &State) -> Duration {
+    fn wait(&self, state: &State, turn: Instant) -> Duration {
         let now = Instant::now();
         let longest = if state.rollout.trials.is_empty() { HOUSEKEEPING } else { HOUSEKEEPING_ON_TRIAL };
-        state.next_try().map_or(longest, |at| at.saturating_duration_since(now)).min(longest)
+        state.next_try(turn).map_or(longest, |at| at.saturating_duration_since(now)).min(longest)
     }
 }

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::Reconciler;
 use super::staging::Staged;
-use super::state::{Hub, State, wait_after};
-use crate::desired::{Desired, OnTrial, Stood, Unit};
+use super::state::{Hub, State, Watched, wait_after};
+use crate::desired::{Desired, FunctionId, OnTrial, Stood, Unit};
 use crate::pool::{CallError, Function};
 use crate::prepare::PrepareError;
 use crate::process::give_memory_back;
@@ -29,29 +29,40 @@ enum Verdict {
 impl Reconciler {
     /// Looks at everything that is on trial.
     pub(super) fn prove(&self, wanted: &Desired, state: &mut State, newer: &watch::Receiver<Arc<Desired>>) {
-        let now = Instant::now();
         for trial in state.rollout.trials.clone() {
-            let (since, asked) = state.trials.entry(trial.unit.clone()).or_insert((now, now));
-            let running = now.duration_since(*since);
-            if now.duration_since(*asked) >= HEALTH_EVERY {
-                *asked = now;
+            let now = Instant::now();
+            let begun = || Watched { since: now, asked: now, failed: None, back: None };
+            let watched = state.trials.entry(trial.unit.clone()).or_insert_with(begun);
+            let running = now.duration_since(watched.since);
+            if now.duration_since(watched.asked) >= HEALTH_EVERY {
+                watched.asked = now;
                 self.ask_for_health(&trial, state, newer);
             }
-            match verdict(&trial, state, running) {
+            let decided = state.trials.get(&trial.unit).and_then(|watched| watched.failed.clone());
+            match decided.map_or_else(|| verdict(&trial, wanted, state, running), Verdict::Failed) {
                 Verdict::Open => {}
                 Verdict::Proved => {
                     log::info!("{} has proved itself", name(&trial.unit, state));
                     self.metrics.rollout("proved");
                     self.end_trial(&trial, state);
                 }
-                Verdict::Failed(why) => self.roll_back(&trial, &why, wanted, state, newer),
+                Verdict::Failed(why) => {
+                    if let Some(watched) = state.trials.get_mut(&trial.unit) {
+                        watched.failed = Some(why.clone());
+                    }
+                    self.roll_back(&trial, &why, wanted, state, newer);
+                }
             }
         }
+        let on_trial: Vec<_> = state.rollout.trials.iter().map(|trial| trial.unit.clone()).collect();
+        state.trials.retain(|unit, _| on_trial.contains(unit));
     }
 
     fn end_trial(&self, trial: &OnTrial, state: &mut State) {
         state.rollout.trials.retain(|other| other.unit != trial.unit);
         state.trials.remove(&trial.unit);
+        // What only the way back had needed.
+        state.sweep = Some(Instant::now());
         self.keep_rollout(state);
     }
 
@@ -82,15 +93,15 @@ impl Reconciler {
         state: &mut State,
         newer: &watch::Receiver<Arc<Desired>>,
     ) {
-        if state.back.is_some_and(|(_, at)| Instant::now() < at) {
+        let back = state.trials.get(&trial.unit).and_then(|watched| watched.back);
+        if back.is_some_and(|(_, at)| Instant::now() < at) {
             return;
         }
         let named = name(&trial.unit, state);
-        let mut standing = state.rollout.standing.clone();
-        standing.go_back(&trial.unit, &trial.functions, &trial.before);
+        let (before, _) = trial.before.read(&self.defaults(wanted));
         let nothing_before = match &trial.unit {
-            Unit::Twin => trial.before.is_empty(),
-            Unit::One(id) => !trial.before.has(id),
+            Unit::Twin => !trial.before.has_hub(),
+            Unit::One(id) => !before.functions.contains_key(id),
         };
         if nothing_before {
             log::error!("{named} fails its trial: {why}; nothing served before it, so it goes on");
@@ -99,27 +110,48 @@ impl Reconciler {
             }
             return self.end_trial(trial, state);
         }
-        let (stood, _) = standing.read(&self.defaults(wanted));
+        let mut standing = state.rollout.standing.clone();
+        standing.go_back(&trial.unit, &trial.before, wanted);
+        let (mut stood, _) = standing.read(&self.defaults(wanted));
+        let is_back = |id: &FunctionId| !standing.is_same(id, &state.rollout.standing);
+        stood.functions.retain(|id, _| is_back(id));
         let staged = match self.stage_back(&stood, state, newer) {
             Ok(staged) => staged,
             Err(PrepareError::Superseded) => return,
             Err(PrepareError::Failed { why: hindrance, .. }) => {
-                let tries = state.back.map_or(0, |(tries, _)| tries);
-                state.back = Some((tries.saturating_add(1), Instant::now() + wait_after(tries)));
-                log::error!("{named} fails its trial: {why}; going back is not possible now: {hindrance}");
+                let tries = back.map_or(0, |(tries, _)| tries);
+                let told = format!("{why}; going back is not possible now: {hindrance}");
+                log::error!("{named} fails its trial: {told}");
+                for id in &trial.functions {
+                    self.board.invocation_failed(id, &told);
+                }
+                if let Some(watched) = state.trials.get_mut(&trial.unit) {
+                    watched.back = Some((tries.saturating_add(1), Instant::now() + wait_after(tries)));
+                }
                 return;
             }
         };
-        state.back = None;
         let told = format!("{named} was rolled back: {why}");
         log::error!("{told}");
         self.metrics.rollout("rolled_back");
         self.refuse(trial, &told, wanted, state);
+        let gone: Vec<FunctionId> = state
+            .functions
+            .keys()
+            .filter(|id| state.rollout.standing.has(id) && !standing.has(id))
+            .cloned()
+            .collect();
+        if trial.unit == Unit::Twin {
+            state.hub = Hub::stood(&stood);
+        }
         state.rollout.standing = standing;
         self.end_trial(trial, state);
-        self.go_back(trial, staged, &stood, wanted, state);
+        self.go_back(staged, &gone, wanted, state);
         self.tell_refusals(wanted, state);
-        self.settle(wanted, state);
+        if let Some(status) = self.settle(wanted, state) {
+            // Whatever was refused meanwhile, this is news.
+            self.board.desired(None, status);
+        }
         give_memory_back();
     }
 
@@ -157,36 +189,39 @@ impl Reconciler {
         Ok(Staged::of(functions))
     }
 
-    fn go_back(&self, trial: &OnTrial, staged: Staged, stood: &Stood, wanted: &Desired, state: &mut State) {
-        if trial.unit == Unit::Twin {
-            state.hub = Hub::stood(stood);
-        }
-        let mut gone: Vec<Arc<Function>> =
+    fn go_back(&self, staged: Staged, gone: &[FunctionId], wanted: &Desired, state: &mut State) {
+        let mut old: Vec<Arc<Function>> =
             staged.place().into_iter().filter_map(|function| self.place(function, state)).collect();
-        for id in trial.functions.iter().filter(|id| !stood.functions.contains_key(*id)) {
+        for id in gone {
             if let Some(item) = state.functions.get_mut(id) {
-                gone.extend(item.serving.take());
+                old.extend(item.serving.take());
                 self.board.stopped(id);
                 self.preparer.actors.retire(id, true);
             }
         }
         self.publish(wanted, state);
         self.board.served();
-        for function in gone {
+        for function in old {
             function.retire();
         }
     }
 }
 
-fn verdict(trial: &OnTrial, state: &State, running: Duration) -> Verdict {
-    let mut window = Duration::ZERO;
-    for function in trial.functions.iter().filter_map(|id| state.serving(id)) {
+fn verdict(trial: &OnTrial, wanted: &Desired, state: &State, running: Duration) -> Verdict {
+    let (mut window, mut open) = (Duration::ZERO, false);
+    for id in &trial.functions {
+        let Some(function) = state.serving(id) else {
+            // After a restart; what was taken away proves nothing any more.
+            let tries = state.functions.get(id).and_then(|item| item.failed.as_ref()).map_or(0, |f| f.tries);
+            if u64::from(tries) >= MAX_BREAKDOWNS {
+                return Verdict::Failed(format!("{id} did not start again within its trial"));
+            }
+            open |= wanted.functions.contains_key(id);
+            continue;
+        };
         let (tally, terms) = (&function.metrics.tally, &function.spec.trial);
         window = window.max(terms.window);
-        if running > terms.window {
-            continue;
-        }
-        let (id, version, secs) = (&function.id, function.spec.version, terms.window.as_secs());
+        let (version, secs) = (function.spec.version, terms.window.as_secs());
         let (invocations, errors) = (tally.invocations(), tally.errors());
         if tally.breakdowns() >= MAX_BREAKDOWNS {
             let times = tally.breakdowns();
@@ -201,7 +236,7 @@ fn verdict(trial: &OnTrial, state: &State, running: Duration) -> Verdict {
             ));
         }
     }
-    if running > window { Verdict::Proved } else { Verdict::Open }
+    if running > window && !open { Verdict::Proved } else { Verdict::Open }
 }
 
 fn name(unit: &Unit, state: &State) -> String {

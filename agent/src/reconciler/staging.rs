@@ -53,8 +53,9 @@ impl Reconciler {
         newer: &watch::Receiver<Arc<Desired>>,
     ) -> Result<Option<Staged>, Superseded> {
         let mut staged = Staged::default();
-        let mut failed = false;
-        for id in ids {
+        let mut failed = !self.fetch_all((unit, ids), wanted, state, newer)?;
+        // Nothing is started for what can not be had.
+        for id in ids.iter().filter(|_| !failed).collect::<Vec<_>>() {
             let Some(spec) = wanted.functions.get(id) else { continue };
             match self.prepare(id, spec, newer) {
                 Ok(function) => staged.0.push(function),
@@ -75,6 +76,47 @@ impl Reconciler {
         Ok(None)
     }
 
+    /// Has all components of a unit on the device, compiled; false where one could not be had.
+    fn fetch_all(
+        &self,
+        (unit, ids): (&Unit, &[FunctionId]),
+        wanted: &Desired,
+        state: &mut State,
+        newer: &watch::Receiver<Arc<Desired>>,
+    ) -> Result<bool, Superseded> {
+        let mut all = true;
+        for id in ids.iter().filter(|_| ids.len() > 1) {
+            let Some(spec) = wanted.functions.get(id) else { continue };
+            if self.preparer.on_device(spec) {
+                continue;
+            }
+            self.metrics.cache_lookup(false);
+            let (phase, superseded) = (self.phases(id, spec), || self.is_superseded(newer));
+            match self.preparer.component(spec, &Progress { phase: &phase, superseded: &superseded }) {
+                Ok(_) => self.board.phase(id, spec.version, Phase::Pending),
+                Err(PrepareError::Superseded) => return Err(Superseded),
+                Err(PrepareError::Failed { phase, why, again }) => {
+                    all = false;
+                    self.note_failure(unit, (id, spec), (phase, why, again), wanted, state);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn phases<'a>(&'a self, id: &'a FunctionId, spec: &'a FunctionSpec) -> impl Fn(Phase) + 'a {
+        move |phase: Phase| {
+            self.tick();
+            log::debug!("function {id} v{}: {}", spec.version, phase.as_str());
+            self.board.phase(id, spec.version, phase);
+        }
+    }
+
+    fn is_superseded(&self, newer: &watch::Receiver<Arc<Desired>>) -> bool {
+        self.tick();
+        newer.has_changed().unwrap_or(true)
+    }
+
     /// One function, ready to serve.
     pub(super) fn prepare(
         &self,
@@ -83,15 +125,7 @@ impl Reconciler {
         newer: &watch::Receiver<Arc<Desired>>,
     ) -> Result<Arc<Function>, PrepareError> {
         let began = Instant::now();
-        let phase = |phase: Phase| {
-            self.tick();
-            log::debug!("function {id} v{}: {}", spec.version, phase.as_str());
-            self.board.phase(id, spec.version, phase);
-        };
-        let superseded = || {
-            self.tick();
-            newer.has_changed().unwrap_or(true)
-        };
+        let (phase, superseded) = (self.phases(id, spec), || self.is_superseded(newer));
         let function =
             self.preparer.prepare(id, spec, &Progress { phase: &phase, superseded: &superseded })?;
         log::info!("function {id} v{}: ready after {} ms", spec.version, began.elapsed().as_millis());
@@ -106,12 +140,13 @@ impl Reconciler {
         wanted: &Desired,
         state: &mut State,
     ) {
-        let tries = state.tries(id, spec);
+        let (tries, starts) = (state.tries(id, spec), state.starts(id, spec));
+        let starts = starts.saturating_add(u32::from(again == Again::AFewTimes));
         // What has served before is not given up for a start that failed.
         let is_new = !state.rollout.standing.is_as_wanted(id, wanted);
         let retry = match again {
             Again::Always => true,
-            Again::AFewTimes => !is_new || tries.saturating_add(1) < STARTS,
+            Again::AFewTimes => !is_new || starts < STARTS,
             Again::Never => false,
         };
         let wait = retry.then(|| wait_after(tries));
@@ -139,6 +174,7 @@ impl Reconciler {
         let again = wait.map(|wait| Instant::now() + wait);
         self.board.failed(id, &format!("{in_phase}: {why}"), told, tries, again);
         let item = state.functions.entry(id.clone()).or_default();
-        item.failed = Some(Failure { spec: spec.clone(), why, tries: tries.saturating_add(1), again });
+        item.failed =
+            Some(Failure { spec: spec.clone(), why, tries: tries.saturating_add(1), starts, again });
     }
 }

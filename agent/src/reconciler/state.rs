@@ -39,14 +39,34 @@ pub(super) struct State {
     pub(super) rollout: Rollout,
     /// The same as it is on the disk.
     pub(super) written: Rollout,
-    /// Since when what is on trial is, in this run of the agent, and when it was last asked for its health.
-    pub(super) trials: BTreeMap<Unit, (Instant, Instant)>,
+    /// What is on trial, in this run of the agent.
+    pub(super) trials: BTreeMap<Unit, Watched>,
+    /// What served before the start and does not yet serve again.
+    pub(super) missing: BTreeMap<FunctionId, Missing>,
+    /// Why the twin document could not take its place although all of it was ready.
+    pub(super) hindrance: Option<String>,
     /// Functions that lack instances and do not start another: how often that failed, and when it is tried again.
     pub(super) short: BTreeMap<FunctionId, (u32, Instant)>,
     /// Functions whose new permissions wait for approval, with what is new.
     pub(super) waiting: BTreeMap<FunctionId, String>,
-    /// When going back to what served before is tried again, where that failed.
+}
+
+/// A trial that goes on.
+pub(super) struct Watched {
+    pub(super) since: Instant,
+    /// When it was last asked for its health.
+    pub(super) asked: Instant,
+    /// Why it is to go back; it is decided once.
+    pub(super) failed: Option<String>,
+    /// When going back is tried again, where that failed, and how often it has.
     pub(super) back: Option<(u32, Instant)>,
+}
+
+/// Something that served before the start.
+pub(super) struct Missing {
+    pub(super) spec: FunctionSpec,
+    pub(super) tries: u32,
+    pub(super) again: Instant,
 }
 
 impl Default for State {
@@ -64,9 +84,10 @@ impl Default for State {
             rollout: Rollout::default(),
             written: Rollout::default(),
             trials: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            hindrance: None,
             short: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            back: None,
         }
     }
 }
@@ -89,6 +110,8 @@ pub(super) struct Failure {
     pub(super) spec: FunctionSpec,
     pub(super) why: String,
     pub(super) tries: u32,
+    /// How many of the tries failed in its start.
+    pub(super) starts: u32,
     /// None: not until the function changes.
     pub(super) again: Option<Instant>,
 }
@@ -103,6 +126,11 @@ impl Hub {
             routes: routes.map(|(id, route)| (id.clone(), route.clone())).collect(),
             middleware: middleware.map(|(id, spec)| (id.clone(), spec.clone())).collect(),
         }
+    }
+
+    /// Notes the routes of a message, which are in force though the twin document is not.
+    pub(super) fn follow_message(&mut self, wanted: &Desired) {
+        self.routes = Self::of(wanted).routes;
     }
 
     pub(super) fn stood(stood: &Stood) -> Self {
@@ -146,7 +174,7 @@ impl State {
 
     /// Whether what the hub wants is not known: what serves of it stays, and nothing that it kept is forgotten.
     pub(super) fn is_hub_unknown(&self, wanted: &Desired) -> bool {
-        wanted.hub_unread || *wanted == Desired::default() || (wanted.version == 0 && self.hub.version > 0)
+        wanted.hub_unread || (wanted.version == 0 && self.hub.version > 0)
     }
 
     /// What serves under an id.
@@ -171,7 +199,9 @@ impl State {
         }
         let mut routes = self.hub.routes.clone();
         let of_device = wanted.of_device.routes.iter().filter_map(|id| wanted.routes.get_key_value(id));
-        for (id, route) in of_device {
+        // What the document covers of the device's own serves on until it takes its place.
+        let covered = self.routes.iter().filter(|(_, route)| self.is_covered(&route.function_id, wanted));
+        for (id, route) in of_device.chain(covered) {
             routes.entry(id.clone()).or_insert_with(|| route.clone());
         }
         routes
@@ -184,7 +214,12 @@ impl State {
             let of_device = wanted.of_device.middleware.iter();
             let of_device = of_device.filter_map(|id| wanted.middleware.get_key_value(id));
             let of_device = of_device.filter(|(id, _)| !self.hub.middleware.contains_key(*id));
-            return self.hub.middleware.iter().chain(of_device).map(pair).collect();
+            let mut all: Vec<_> = self.hub.middleware.iter().chain(of_device).map(pair).collect();
+            let covered = |old: &&(MiddlewareId, MiddlewareSpec)| self.is_covered(&old.1.function_id, wanted);
+            let covered = self.middleware.iter().filter(covered).filter(|old| !all.contains(old));
+            let covered: Vec<_> = covered.cloned().collect();
+            all.extend(covered);
+            return all;
         }
         let mut all: Vec<_> = wanted.middleware.iter().map(pair).collect();
         if !self.is_as_wanted(wanted) {
@@ -195,6 +230,18 @@ impl State {
             all.extend(before);
         }
         all
+    }
+
+    /// Whether the device's own function serves under an id that the hub wants by now.
+    fn is_covered(&self, id: &FunctionId, wanted: &Desired) -> bool {
+        let by_hub = wanted.origins.get(id).is_some_and(|origin| *origin != Origin::Api);
+        by_hub && self.rollout.standing.is_of_device(id) && self.serving(id).is_some()
+    }
+
+    /// How often this very specification has failed to start.
+    pub(super) fn starts(&self, id: &FunctionId, spec: &FunctionSpec) -> u32 {
+        let failed = self.functions.get(id).and_then(|item| item.failed.as_ref());
+        failed.filter(|failure| failure.spec == *spec).map_or(0, |failure| failure.starts)
     }
 
     /// How often this very specification has failed.
@@ -213,12 +260,22 @@ impl State {
                 (failure.tries, failure.again) = (0, Some(Instant::now()));
             }
         }
+        for (tries, at) in self.trials.values_mut().filter_map(|watched| watched.back.as_mut()) {
+            (*tries, *at) = (0, Instant::now());
+        }
+        for missing in self.missing.values_mut() {
+            (missing.tries, missing.again) = (0, Instant::now());
+        }
+        self.short.clear();
     }
 
-    /// When the earliest of what failed is tried again.
-    pub(super) fn next_try(&self) -> Option<Instant> {
+    /// When the next of what failed is tried again. What was due before this turn, and was left alone, waits for
+    /// something else.
+    pub(super) fn next_try(&self, turn: Instant) -> Option<Instant> {
         let retries = self.functions.values().filter_map(|item| item.failed.as_ref()?.again);
-        retries.chain(self.back.map(|(_, at)| at)).min()
+        let back = self.trials.values().filter_map(|watched| Some(watched.back?.1));
+        let missing = self.missing.values().map(|missing| missing.again);
+        retries.chain(back).chain(missing).filter(|at| *at > turn).min()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::status::Phase;
 impl Reconciler {
     /// Has a unit serve. Where that can not be noted on the disk, nothing changes.
     pub(super) fn swap(&self, unit: &Unit, staged: Staged, wanted: &Desired, state: &mut State) {
-        let rollout = after_swap(unit, &staged, wanted, &state.rollout);
+        let rollout = after_swap(unit, &staged, wanted, state);
         // A restart of what served before changes nothing on the disk.
         if rollout != state.written
             && let Err(error) = self.preparer.store.keep_rollout(&rollout)
@@ -31,10 +31,12 @@ impl Reconciler {
                 let of = (&function.id, &function.spec);
                 self.note_failure(unit, of, (Phase::Starting, why.clone(), Again::Always), wanted, state);
             }
+            state.hindrance = Some(why).filter(|_| staged.functions().is_empty());
             return;
         }
         let is_new = rollout.trials.iter().any(|trial| trial.unit == *unit);
         state.trials.remove(unit);
+        state.hindrance = None;
         (state.rollout, state.written) = (rollout.clone(), rollout);
         if *unit == Unit::Twin {
             state.hub = Hub::of(wanted);
@@ -64,8 +66,8 @@ impl Reconciler {
         if function.exports().is_actor() {
             self.preparer.actors.deploy(&function);
         } else {
-            // It may have been one.
-            self.preparer.actors.retire(&id, true);
+            // It may have been one, and may be again.
+            self.preparer.actors.retire(&id, !state.rollout.trials.iter().any(|trial| trial.before.has(&id)));
         }
         before
     }
@@ -74,6 +76,8 @@ impl Reconciler {
     pub(super) fn publish(&self, wanted: &Desired, state: &mut State) {
         if !state.is_held(wanted) {
             state.hub = Hub::of(wanted);
+        } else if wanted.routes_by_message {
+            state.hub.follow_message(wanted);
         }
         let ready: BTreeSet<FunctionId> = state.all_serving().map(|function| function.id.clone()).collect();
         let routes = state.wanted_routes(wanted);
@@ -112,7 +116,9 @@ impl Reconciler {
             log::debug!("function {id}: stays until what it guards is replaced");
             return;
         }
-        self.take_away(id, !wanted.misfits.contains_key(id), state);
+        let may_return =
+            wanted.misfits.contains_key(id) || state.rollout.trials.iter().any(|trial| trial.before.has(id));
+        self.take_away(id, !may_return, state);
         log::info!("function {id}: stopped, no longer wanted");
     }
 
@@ -141,8 +147,16 @@ impl Reconciler {
 
     /// Keeps on the disk what a restart begins with, where that has changed otherwise than by a swap.
     pub(super) fn note_standing(&self, wanted: &Desired, state: &mut State) {
-        let functions = &state.functions;
-        state.rollout.standing.keep_only(|id| functions.contains_key(id));
+        let State { functions, missing, rollout, .. } = state;
+        let serves = |id: &FunctionId| functions.get(id).is_some_and(|item| item.serving.is_some());
+        let is_wanted = |id: &FunctionId| wanted.functions.contains_key(id);
+        rollout.standing.keep_only(|id| serves(id) || missing.contains_key(id) || is_wanted(id));
+        // The same function may be written, signed or asked for otherwise.
+        for function in functions.values().filter_map(|item| item.serving.as_ref()) {
+            if wanted.functions.get(&function.id) == Some(&function.spec) {
+                rollout.standing.put(&function.id, wanted);
+            }
+        }
         if !state.is_held(wanted) {
             state.rollout.standing.follow_hub(wanted);
         } else if wanted.routes_by_message {
@@ -153,7 +167,7 @@ impl Reconciler {
 
     /// Writes it, if it is not on the disk; what does not get there is tried again with the next.
     pub(super) fn keep_rollout(&self, state: &mut State) {
-        if state.rollout == state.written {
+        if state.rollout == state.written || (state.rollout.is_bare() && state.written.is_bare()) {
             return;
         }
         match self.preparer.store.keep_rollout(&state.rollout) {
@@ -164,12 +178,17 @@ impl Reconciler {
 }
 
 /// What is kept once a unit serves.
-fn after_swap(unit: &Unit, staged: &Staged, wanted: &Desired, now: &Rollout) -> Rollout {
+fn after_swap(unit: &Unit, staged: &Staged, wanted: &Desired, state: &State) -> Rollout {
+    let now = &state.rollout;
     let mut next = now.clone();
     let mut on_trial = BTreeSet::new();
+    let mut is_new = false;
     for Function { id, spec, .. } in staged.functions().iter().map(AsRef::as_ref) {
-        if !now.standing.is_as_wanted(id, wanted) && !spec.trial.window.is_zero() {
-            on_trial.insert(id.clone());
+        if !now.standing.is_as_wanted(id, wanted) {
+            is_new = true;
+            if !spec.trial.window.is_zero() {
+                on_trial.insert(id.clone());
+            }
         }
         next.standing.put(id, wanted);
     }
@@ -177,17 +196,27 @@ fn after_swap(unit: &Unit, staged: &Staged, wanted: &Desired, now: &Rollout) -> 
         next.standing.follow_hub(wanted);
         next.standing.keep_only(|id| wanted.functions.contains_key(id));
     }
-    if on_trial.is_empty() && staged.functions().iter().all(|f| now.standing.is_as_wanted(&f.id, wanted)) {
+    if !is_new {
         // A restart of what served before: its trial, if it is on one, goes on.
         return next;
     }
+    let mut before = match unit {
+        Unit::Twin => now.standing.clone(),
+        Unit::One(id) => now.standing.only(id),
+    };
     // Another trial that one of these was part of is not about what serves now.
     for trial in &mut next.trials {
         trial.functions.retain(|id| !staged.functions().iter().any(|function| function.id == *id));
     }
-    next.trials.retain(|trial| trial.unit != *unit && !trial.functions.is_empty());
+    next.trials.retain(|trial| !trial.functions.is_empty());
+    if let Some(index) = next.trials.iter().position(|trial| trial.unit == *unit) {
+        // What the document before brought and this one leaves as it is has not proved itself yet.
+        let open = next.trials.remove(index);
+        on_trial.extend(open.functions.into_iter().filter(|id| wanted.functions.contains_key(id)));
+        before = open.before;
+    }
     if !on_trial.is_empty() {
-        next.trials.push(OnTrial { unit: unit.clone(), functions: on_trial, before: now.standing.clone() });
+        next.trials.push(OnTrial { unit: unit.clone(), functions: on_trial, before });
     }
     next
 }
