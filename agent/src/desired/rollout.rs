@@ -42,6 +42,8 @@ pub struct Rollout {
 pub struct OnTrial {
     /// What took its place together.
     pub unit: Unit,
+    /// Which of the trials of this unit it is; later ones have higher numbers.
+    pub number: u64,
     /// The functions that are new or changed.
     pub functions: BTreeSet<FunctionId>,
     /// What served before.

@@ -29,38 +29,38 @@ enum Verdict {
 impl Reconciler {
     /// Looks at everything that is on trial.
     pub(super) fn prove(&self, wanted: &Desired, state: &mut State, newer: &watch::Receiver<Arc<Desired>>) {
-        for trial in state.rollout.trials.clone() {
+        for trial in &state.rollout.trials.clone() {
             let now = Instant::now();
             let begun = || Watched { since: now, asked: now, failed: None, back: None };
-            let watched = state.trials.entry(trial.unit.clone()).or_insert_with(begun);
+            let watched = state.trials.entry(key(trial)).or_insert_with(begun);
             let running = now.duration_since(watched.since);
             if now.duration_since(watched.asked) >= HEALTH_EVERY {
                 watched.asked = now;
-                self.ask_for_health(&trial, state, newer);
+                self.ask_for_health(trial, state, newer);
             }
-            let decided = state.trials.get(&trial.unit).and_then(|watched| watched.failed.clone());
-            match decided.map_or_else(|| verdict(&trial, wanted, state, running), Verdict::Failed) {
+            let decided = state.trials.get(&key(trial)).and_then(|watched| watched.failed.clone());
+            match decided.map_or_else(|| verdict(trial, wanted, state, running), Verdict::Failed) {
                 Verdict::Open => {}
                 Verdict::Proved => {
                     log::info!("{} has proved itself", name(&trial.unit, state));
                     self.metrics.rollout("proved");
-                    self.end_trial(&trial, state);
+                    self.end_trial(trial, state);
                 }
                 Verdict::Failed(why) => {
-                    if let Some(watched) = state.trials.get_mut(&trial.unit) {
+                    if let Some(watched) = state.trials.get_mut(&key(trial)) {
                         watched.failed = Some(why.clone());
                     }
-                    self.roll_back(&trial, &why, wanted, state, newer);
+                    self.roll_back(trial, &why, wanted, state, newer);
                 }
             }
         }
-        let on_trial: Vec<_> = state.rollout.trials.iter().map(|trial| trial.unit.clone()).collect();
-        state.trials.retain(|unit, _| on_trial.contains(unit));
+        let on_trial: Vec<_> = state.rollout.trials.iter().map(key).collect();
+        state.trials.retain(|trial, _| on_trial.contains(trial));
     }
 
     fn end_trial(&self, trial: &OnTrial, state: &mut State) {
-        state.rollout.trials.retain(|other| other.unit != trial.unit);
-        state.trials.remove(&trial.unit);
+        state.rollout.trials.retain(|other| key(other) != key(trial));
+        state.trials.remove(&key(trial));
         // What only the way back had needed.
         state.sweep = Some(Instant::now());
         self.keep_rollout(state);
@@ -93,7 +93,7 @@ impl Reconciler {
         state: &mut State,
         newer: &watch::Receiver<Arc<Desired>>,
     ) {
-        let back = state.trials.get(&trial.unit).and_then(|watched| watched.back);
+        let back = state.trials.get(&key(trial)).and_then(|watched| watched.back);
         if back.is_some_and(|(_, at)| Instant::now() < at) {
             return;
         }
@@ -125,7 +125,7 @@ impl Reconciler {
                 for id in &trial.functions {
                     self.board.invocation_failed(id, &told);
                 }
-                if let Some(watched) = state.trials.get_mut(&trial.unit) {
+                if let Some(watched) = state.trials.get_mut(&key(trial)) {
                     watched.back = Some((tries.saturating_add(1), Instant::now() + wait_after(tries)));
                 }
                 return;
@@ -145,6 +145,8 @@ impl Reconciler {
             state.hub = Hub::stood(&stood);
         }
         state.rollout.standing = standing;
+        // What came after it goes with it.
+        state.rollout.trials.retain(|other| other.unit != trial.unit || other.number < trial.number);
         self.end_trial(trial, state);
         self.go_back(staged, &gone, wanted, state);
         self.tell_refusals(wanted, state);
@@ -237,6 +239,11 @@ fn verdict(trial: &OnTrial, wanted: &Desired, state: &State, running: Duration) 
         }
     }
     if running > window && !open { Verdict::Proved } else { Verdict::Open }
+}
+
+/// By which a trial is known.
+fn key(trial: &OnTrial) -> (Unit, u64) {
+    (trial.unit.clone(), trial.number)
 }
 
 fn name(unit: &Unit, state: &State) -> String {

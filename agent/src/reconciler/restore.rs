@@ -47,7 +47,9 @@ impl Reconciler {
         for (id, spec) in stood.functions {
             let is_wanted = wanted.functions.get(&id) == Some(&spec);
             let goes = !held && !wanted.functions.contains_key(&id);
-            if !(is_wanted && !held || goes) && !self.restore_one(&id, &spec, wanted, &mut state) {
+            // What is wanted and in force is the plan's to prepare.
+            let is_for_plan = is_wanted && !held;
+            if !goes && !is_for_plan && !self.restore_one(&id, &spec, wanted, &mut state) {
                 state.missing.insert(id, Missing { spec, tries: 0, again: Instant::now() });
             }
         }

@@ -40,7 +40,7 @@ pub(super) struct State {
     /// The same as it is on the disk.
     pub(super) written: Rollout,
     /// What is on trial, in this run of the agent.
-    pub(super) trials: BTreeMap<Unit, Watched>,
+    pub(super) trials: BTreeMap<(Unit, u64), Watched>,
     /// What served before the start and does not yet serve again.
     pub(super) missing: BTreeMap<FunctionId, Missing>,
     /// Why the twin document could not take its place although all of it was ready.

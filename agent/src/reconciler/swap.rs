@@ -18,6 +18,9 @@ use crate::routes::RouteTable;
 use crate::serving::Snapshot;
 use crate::status::Phase;
 
+/// Trials of one unit that go on at one time; of more the oldest end.
+const MAX_TRIALS: u64 = 4;
+
 impl Reconciler {
     /// Has a unit serve. Where that can not be noted on the disk, nothing changes.
     pub(super) fn swap(&self, unit: &Unit, staged: Staged, wanted: &Desired, state: &mut State) {
@@ -35,7 +38,6 @@ impl Reconciler {
             return;
         }
         let is_new = rollout.trials.iter().any(|trial| trial.unit == *unit);
-        state.trials.remove(unit);
         state.hindrance = None;
         (state.rollout, state.written) = (rollout.clone(), rollout);
         if *unit == Unit::Twin {
@@ -200,7 +202,7 @@ fn after_swap(unit: &Unit, staged: &Staged, wanted: &Desired, state: &State) -> 
         // A restart of what served before: its trial, if it is on one, goes on.
         return next;
     }
-    let mut before = match unit {
+    let before = match unit {
         Unit::Twin => now.standing.clone(),
         Unit::One(id) => now.standing.only(id),
     };
@@ -208,15 +210,14 @@ fn after_swap(unit: &Unit, staged: &Staged, wanted: &Desired, state: &State) -> 
     for trial in &mut next.trials {
         trial.functions.retain(|id| !staged.functions().iter().any(|function| function.id == *id));
     }
+    // What an earlier document brought and this one leaves as it is has not proved itself yet, and stays on its own.
     next.trials.retain(|trial| !trial.functions.is_empty());
-    if let Some(index) = next.trials.iter().position(|trial| trial.unit == *unit) {
-        // What the document before brought and this one leaves as it is has not proved itself yet.
-        let open = next.trials.remove(index);
-        on_trial.extend(open.functions.into_iter().filter(|id| wanted.functions.contains_key(id)));
-        before = open.before;
-    }
+    let of_unit = |trial: &&OnTrial| trial.unit == *unit;
+    let number =
+        next.trials.iter().filter(of_unit).map(|trial| trial.number).max().map_or(1, |last| last + 1);
+    next.trials.retain(|trial| trial.unit != *unit || trial.number.saturating_add(MAX_TRIALS) > number);
     if !on_trial.is_empty() {
-        next.trials.push(OnTrial { unit: unit.clone(), functions: on_trial, before });
+        next.trials.push(OnTrial { unit: unit.clone(), number, functions: on_trial, before });
     }
     next
 }

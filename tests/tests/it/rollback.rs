@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use twinlet_tests::guests::actors::{self, Break, Event, breaks_in};
-use twinlet_tests::{Agent, DEADLINE, Desired, Function, Site, guests};
+use twinlet_tests::guests::middleware::{self, Point};
+use twinlet_tests::{Agent, DEADLINE, Desired, Function, Site, eventually, guests};
 
 use crate::site;
 
@@ -91,6 +92,77 @@ fn an_actor_that_crashes_at_its_start_is_taken_back() {
     });
     assert_eq!(report["functions"]["actor"]["servingVersion"], 1);
     assert_eq!(site.agent.post("/actor", "hello").text(), "hello");
+}
+
+#[test]
+fn what_a_document_leaves_out_has_lost_nothing_when_it_comes_back() {
+    let site = site();
+    let counter = site.function("counter", actors::counts_casts()).set("state", "node-local");
+    let cast = site.function("cast", guests::casts()).set("outputs", json!({ "to": "counter" }));
+    let first = |version: u64, a: Vec<u8>| {
+        let artifact = site.artifact(&format!("a{version}"), a);
+        Desired::version(version).serving(Function::of("a", &artifact).version(version)).serving(cast.clone())
+    };
+    site.hub.publish_desired(first(1, guests::answers("a1")).serving(counter));
+    site.hub.applied(1);
+    site.agent.post("/cast", "1");
+    let count = eventually("the first cast", || {
+        let answer = site.agent.post("/counter", "");
+        (answer.status == 200).then(|| answer.text()).filter(|text| !text.is_empty() && text != "0")
+    });
+    site.hub.publish_desired(first(2, guests::traps()));
+    site.hub.applied(2);
+    assert_eq!(site.agent.get("/counter").status, 404);
+    for _ in 0..ENOUGH {
+        site.agent.get("/a");
+    }
+    site.agent.says("/a", "a1");
+    let again = eventually("the counter", || {
+        let answer = site.agent.post("/counter", "");
+        (answer.status == 200).then(|| answer.text())
+    });
+    assert_eq!(again, count);
+}
+
+#[test]
+fn a_guard_that_traps_is_taken_back() {
+    let site = site();
+    let guard = |version: u64, bytes: Vec<u8>| {
+        Function::of("guard", &site.artifact(&format!("guard{version}"), bytes)).version(version)
+    };
+    let document = |version: u64, bytes: Vec<u8>| {
+        let a = site.function("a", guests::answers("a"));
+        let middleware = json!({ "m": { "function_id": "guard", "attach": ["on-request"] } });
+        Desired::version(version).serving(a).function(guard(version, bytes)).set("middleware", middleware)
+    };
+    site.hub.publish_desired(document(1, middleware::continues(&[Point::Request])));
+    site.hub.applied(1);
+    assert_eq!(site.agent.get("/a").text(), "a");
+    site.hub.publish_desired(document(2, middleware::breaks(&[Point::Request], Break::Trap)));
+    site.hub.applied(2);
+    for _ in 0..ENOUGH {
+        site.agent.get("/a");
+    }
+    site.agent.log_line_where("the way back", |line| line.contains("was rolled back"));
+    site.agent.says("/a", "a");
+    site.hub.reported_status(2, 500);
+}
+
+#[test]
+fn a_trial_is_not_ended_by_a_document_that_leaves_the_function_as_it_is() {
+    let site = started();
+    site.hub.publish_desired(second(&site, guests::traps(), json!({})));
+    site.hub.applied(2);
+    let third = Function::of("b", &site.artifact("b3", guests::answers("b3"))).version(3);
+    let a = Function::of("a", &site.artifact("a2", guests::traps())).version(2).set("trial", json!({}));
+    site.hub.publish_desired(Desired::version(3).serving(a).serving(third));
+    site.hub.applied(3);
+    for _ in 0..ENOUGH {
+        site.agent.get("/a");
+    }
+    site.agent.says("/a", "a1");
+    assert_eq!(site.agent.get("/b").text(), "b1");
+    site.hub.reported_status(3, 500);
 }
 
 #[test]

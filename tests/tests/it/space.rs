@@ -36,7 +36,9 @@ fn stored(site: &Site, artifact: &Artifact) -> PathBuf {
 
 /// Applies a version that serves this artifact alone.
 fn apply(site: &Site, version: u64, artifact: &Artifact, says: &str) {
-    site.apply(version, |desired| desired.serving(Function::of("fn", artifact).version(version)));
+    // Without a trial nothing is kept for the way back.
+    let function = Function::of("fn", artifact).version(version).set("trial", json!({ "window_secs": 0 }));
+    site.apply(version, |desired| desired.serving(function));
     site.agent.says("/fn", says);
 }
 
