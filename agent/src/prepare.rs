@@ -30,6 +30,7 @@ use crate::status::Phase;
 use crate::store::Store;
 use crate::workers::Workers;
 use Again::{AFewTimes, Always, Never};
+pub use room::Take;
 
 /// Everything that it takes to prepare functions.
 pub struct Preparer {
@@ -118,29 +119,34 @@ impl Preparer {
         progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
         self.metrics.cache_lookup(self.on_device(spec));
-        let component = self.component(spec, progress)?;
+        let component = self.component(spec, progress, Take::Any)?;
         (progress.phase)(Phase::Starting);
         self.start(id, spec, &component, progress)
     }
 
     /// Gets a function's component, verified and compiled, and starts nothing.
-    pub fn component(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<Component, PrepareError> {
+    pub fn component(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+        take: Take<'_>,
+    ) -> Result<Component, PrepareError> {
         let sha256 = &spec.sha256;
         let hit = self.on_device(spec);
         if !hit {
             (progress.phase)(Phase::Fetching);
-            self.room_to_fetch(spec)?;
-            self.fetch(spec, progress)?;
+            self.room_to_fetch(spec, take)?;
+            self.fetch(spec, progress, take)?;
         }
         let component = match self.sealed(sha256) {
             Some(component) => component,
             None => {
                 if hit {
                     (progress.phase)(Phase::Verifying);
-                    self.verify(spec, progress)?;
+                    self.verify(spec, progress, take)?;
                 }
                 (progress.phase)(Phase::Compiling);
-                self.room_to_compile(sha256)?;
+                self.room_to_compile(sha256, take)?;
                 self.compile(sha256, progress)?
             }
         };
@@ -148,11 +154,19 @@ impl Preparer {
     }
 
     /// Has an artifact fetched, unless that is given up meanwhile.
-    fn fetch(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
-        let wanted = Wanted { url: &spec.artifact_url, sha256: spec.sha256, size: spec.size };
+    fn fetch(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+        take: Take<'_>,
+    ) -> Result<(), PrepareError> {
+        let FunctionSpec { sha256, size, .. } = *spec;
+        let room = self.room_while_fetching(sha256, take);
+        let wanted = Wanted { url: &spec.artifact_url, sha256, size, room };
         let target = self.artifacts.wasm(&spec.sha256);
         self.fetcher.fetch(&wanted, &target, progress.superseded).map_err(|error| match *error {
             FetchError::Superseded => PrepareError::Superseded,
+            FetchError::NoRoom(ref why) => take.refused(Phase::Fetching, why),
             // Half of a new artifact may be what a server had just then, so that it is asked again.
             _ if error.is_wrong_artifact() => failed(Phase::Verifying, error, Always),
             _ if error.retryable() => failed(Phase::Fetching, error, Always),
@@ -166,7 +180,12 @@ impl Preparer {
     }
 
     /// Hashes an artifact that was on the device, and fetches it again where it has changed.
-    fn verify(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
+    fn verify(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+        take: Take<'_>,
+    ) -> Result<(), PrepareError> {
         let disk = |e: io::Error| failed(Phase::Verifying, e, Always);
         if self.artifacts.verify(&spec.sha256).map_err(disk)? {
             return Ok(());
@@ -174,7 +193,7 @@ impl Preparer {
         log::warn!("artifact {}: the file on the device is damaged; fetching it again", spec.sha256);
         self.artifacts.remove(&spec.sha256).map_err(disk)?;
         (progress.phase)(Phase::Fetching);
-        self.fetch(spec, progress)
+        self.fetch(spec, progress, take)
     }
 
     /// The compiled form, if this device made it with these settings and nothing has touched it since.

@@ -1,6 +1,7 @@
 //! Looks at one function as its preparation would: fetches, verifies, compiles and links it, and starts no instance.
 //! Where there is no room for that without removing something, it says so instead.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use super::Stage;
 use crate::desired::{FunctionId, FunctionSpec, Sha256};
-use crate::prepare::{PrepareError, Progress};
+use crate::prepare::{PrepareError, Progress, Take};
 use crate::status::Phase;
 
 /// Bytes that one dry run downloads.
@@ -123,11 +124,14 @@ impl<'a> Looker<'a> {
         let given_up = || (self.stage.given_up)() || Instant::now() >= self.until;
         let phase = |phase: Phase| (self.stage.at)(id, phase);
         let preparer = self.stage.preparer;
-        match preparer.component(spec, &Progress { phase: &phase, superseded: &given_up }) {
+        let short = Cell::new(false);
+        let take = Take::Free { download: MAX_DOWNLOADS.saturating_sub(self.spent), short: &short };
+        match preparer.component(spec, &Progress { phase: &phase, superseded: &given_up }, take) {
             Ok(component) => Some(match preparer.runtime.link(&component, spec.entrypoint) {
                 Ok(_) => Seen::Fine,
                 Err(error) => Seen::Wrong(format!("{}: {error}", Phase::Starting.as_str())),
             }),
+            Err(PrepareError::Failed { why, .. }) if short.get() => Some(Seen::Unknown(why)),
             Err(PrepareError::Failed { phase, why, .. }) => {
                 Some(Seen::Wrong(format!("{}: {why}", phase.as_str())))
             }
