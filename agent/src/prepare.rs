@@ -1,9 +1,9 @@
 //! Makes one function ready to serve: fetched, verified, compiled, linked and started once. Knows nothing of routes or
 //! of what served before; a failure here touches neither.
 
+mod compiled;
 mod room;
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,16 +16,16 @@ use twinlet_host::{Environment, TelemetrySink};
 use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
-use crate::compile::{CompileError, Compiler, looks_like_component};
+use crate::compile::Compiler;
 use crate::config::NodeId;
-use crate::desired::{FunctionId, FunctionSpec, Sha256};
+use crate::desired::{FunctionId, FunctionSpec};
 use crate::engine::{Component, EngineError, Runtime};
 use crate::fetch::{FetchError, Fetcher, Wanted};
 use crate::keyvalue::KeyValues;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pool::{CallError, Function};
-use crate::seal::{Sealer, Verdict};
+use crate::seal::Sealer;
 use crate::status::Phase;
 use crate::store::Store;
 use crate::workers::Workers;
@@ -194,61 +194,6 @@ impl Preparer {
         self.artifacts.remove(&spec.sha256).map_err(disk)?;
         (progress.phase)(Phase::Fetching);
         self.fetch(spec, progress, take)
-    }
-
-    /// The compiled form, if this device made it with these settings and nothing has touched it since.
-    fn sealed(&self, sha256: &Sha256) -> Option<Component> {
-        let compiled = self.artifacts.compiled(sha256);
-        let settings = self.runtime.settings();
-        let checked = File::open(&compiled)
-            .and_then(|mut file| self.sealer.check(sha256, settings.as_ref(), &mut file));
-        let component = match checked {
-            // SAFETY: the seal holds, so this device's compiler wrote the file, and it is unchanged. Between the look
-            // and the mapping only this user could change it, to whom alone the directory is open and who could as well
-            // change this process; the agent itself never writes to a file that stands under its name.
-            Ok(Verdict::Holds) => unsafe { self.runtime.map(&compiled) },
-            Ok(Verdict::OtherSettings) => {
-                log::info!(
-                    "artifact {sha256}: compiled by another version or with other settings; compiling it again"
-                );
-                return None;
-            }
-            Ok(Verdict::Broken) => {
-                log::warn!("artifact {sha256}: its compiled form has changed; compiling it again");
-                return None;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                log::info!(
-                    "artifact {sha256}: its compiled form can not be read ({error}); compiling it again"
-                );
-                return None;
-            }
-        };
-        component.inspect_err(|error| log::info!("artifact {sha256}: {error}; compiling it again")).ok()
-    }
-
-    /// Compiles an artifact, and keeps the compiled form once the engine has taken it.
-    fn compile(&self, sha256: &Sha256, progress: &Progress<'_>) -> Result<Component, PrepareError> {
-        let wasm = self.artifacts.wasm(sha256);
-        let refused = |error: CompileError| match error {
-            CompileError::Superseded => PrepareError::Superseded,
-            error => failed(Phase::Compiling, &error, if error.can_pass() { Always } else { Never }),
-        };
-        looks_like_component(&wasm).map_err(refused)?;
-        let disk = |error: io::Error| failed(Phase::Compiling, error, Always);
-        let partial = self.artifacts.begin(self.artifacts.compiled(sha256)).map_err(disk)?;
-        let written = partial.temporary();
-        self.compiler.compile(&wasm, written, progress.superseded).map_err(refused)?;
-        // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
-        let component =
-            unsafe { self.runtime.map(written) }.map_err(|error| failed(Phase::Compiling, error, Never))?;
-        if let Some(settings) = self.runtime.settings() {
-            let file = File::options().read(true).write(true).open(written);
-            file.and_then(|mut file| self.sealer.seal(sha256, &settings, &mut file)).map_err(disk)?;
-        }
-        partial.finish().map_err(disk)?;
-        Ok(component)
     }
 
     fn start(
