@@ -43,7 +43,8 @@ impl Download<'_> {
             Ok(()) => return partial.finish().map_err(FetchError::Disk),
             // A full disk needs its room more than the next try its beginning; what can not be written can not be trusted.
             Err(FetchError::Disk(_) | FetchError::TooLarge { .. }) => partial.discard(),
-            Err(error) if error.is_wrong_artifact() => partial.discard(),
+            // What a sign-in page or another file says of its size says nothing of what was there before.
+            Err(error) if error.is_wrong_artifact() && partial.grew() => partial.discard(),
             Err(_) => partial.keep(),
         };
         if let Err(error) = ended {
