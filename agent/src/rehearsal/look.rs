@@ -62,6 +62,9 @@ impl<'a> Looker<'a> {
         let artifacts = &self.stage.preparer.artifacts;
         let (wasm, compiled) = (artifacts.wasm(&spec.sha256), artifacts.compiled(&spec.sha256));
         let (was_here, was_compiled) = (bytes(&wasm).is_some(), bytes(&compiled).is_some());
+        // What stays of a download that failed counts as well.
+        let partial = wasm.with_added_extension("partial");
+        let was_begun = bytes(&partial).unwrap_or(0);
         let seen = match (self.too_large(spec), self.no_room(spec, bytes(&wasm), was_compiled)) {
             (Some(why), _) if !was_here => Seen::Wrong(why),
             (_, Some(why)) => Seen::Unknown(why),
@@ -70,7 +73,8 @@ impl<'a> Looker<'a> {
         let size = bytes(&wasm).or(spec.size);
         let fetched = if was_here { Some(0) } else { size };
         if !was_here {
-            self.spent = self.spent.saturating_add(bytes(&wasm).unwrap_or(0));
+            let came = bytes(&wasm).or(bytes(&partial)).unwrap_or(0).saturating_sub(was_begun);
+            self.spent = self.spent.saturating_add(came);
         }
         let estimate = size.map(|size| size.saturating_mul(COMPILED));
         let made = if was_compiled { Some(0) } else { bytes(&compiled).or(estimate) };
