@@ -22,7 +22,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use sha2::{Digest, Sha256 as Hasher};
 
@@ -33,6 +33,8 @@ use listing::{Kind, Listing};
 use order::Order;
 pub use room::{Limits, NoRoom};
 
+type UnderWay = Box<dyn Fn(&Sha256) -> bool + Send + Sync>;
+
 /// The directory of artifacts.
 pub struct Artifacts {
     dir: PathBuf,
@@ -41,6 +43,8 @@ pub struct Artifacts {
     free: fn(&Path) -> io::Result<u64>,
     order: Arc<Order>,
     kept: Mutex<BTreeSet<Sha256>>,
+    /// Whether a download of an artifact is under way.
+    under_way: OnceLock<UnderWay>,
     evictions: AtomicU64,
     refused: AtomicU64,
 }
@@ -70,7 +74,8 @@ impl Artifacts {
         }
         let kept = Mutex::default();
         let (evictions, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-        let artifacts = Self { dir, limits, free: free_bytes, order, kept, evictions, refused };
+        let under_way = OnceLock::new();
+        let artifacts = Self { dir, limits, free: free_bytes, order, kept, under_way, evictions, refused };
         if artifacts.order.is_spent() {
             artifacts.count_anew()?;
         }

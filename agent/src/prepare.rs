@@ -1,9 +1,9 @@
 //! Makes one function ready to serve: fetched, verified, compiled, linked and started once. Knows nothing of routes or
 //! of what served before; a failure here touches neither.
 
+mod compiled;
 mod room;
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,20 +16,21 @@ use twinlet_host::{Environment, TelemetrySink};
 use crate::actors::Actors;
 use crate::artifacts::Artifacts;
 use crate::board::Board;
-use crate::compile::{CompileError, Compiler, looks_like_component};
+use crate::compile::Compiler;
 use crate::config::NodeId;
-use crate::desired::{FunctionId, FunctionSpec, Sha256};
+use crate::desired::{FunctionId, FunctionSpec};
 use crate::engine::{Component, EngineError, Runtime};
 use crate::fetch::{FetchError, Fetcher, Wanted};
 use crate::keyvalue::KeyValues;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::pool::{CallError, Function};
-use crate::seal::{Sealer, Verdict};
+use crate::seal::Sealer;
 use crate::status::Phase;
 use crate::store::Store;
 use crate::workers::Workers;
 use Again::{AFewTimes, Always, Never};
+pub use room::Take;
 
 /// Everything that it takes to prepare functions.
 pub struct Preparer {
@@ -118,29 +119,34 @@ impl Preparer {
         progress: &Progress<'_>,
     ) -> Result<Arc<Function>, PrepareError> {
         self.metrics.cache_lookup(self.on_device(spec));
-        let component = self.component(spec, progress)?;
+        let component = self.component(spec, progress, Take::Any)?;
         (progress.phase)(Phase::Starting);
         self.start(id, spec, &component, progress)
     }
 
     /// Gets a function's component, verified and compiled, and starts nothing.
-    pub fn component(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<Component, PrepareError> {
+    pub fn component(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+        take: Take<'_>,
+    ) -> Result<Component, PrepareError> {
         let sha256 = &spec.sha256;
         let hit = self.on_device(spec);
         if !hit {
             (progress.phase)(Phase::Fetching);
-            self.room_to_fetch(spec)?;
-            self.fetch(spec, progress)?;
+            self.room_to_fetch(spec, take)?;
+            self.fetch(spec, progress, take)?;
         }
         let component = match self.sealed(sha256) {
             Some(component) => component,
             None => {
                 if hit {
                     (progress.phase)(Phase::Verifying);
-                    self.verify(spec, progress)?;
+                    self.verify(spec, progress, take)?;
                 }
                 (progress.phase)(Phase::Compiling);
-                self.room_to_compile(sha256)?;
+                self.room_to_compile(sha256, take)?;
                 self.compile(sha256, progress)?
             }
         };
@@ -148,11 +154,19 @@ impl Preparer {
     }
 
     /// Has an artifact fetched, unless that is given up meanwhile.
-    fn fetch(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
-        let wanted = Wanted { url: &spec.artifact_url, sha256: spec.sha256, size: spec.size };
+    fn fetch(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+        take: Take<'_>,
+    ) -> Result<(), PrepareError> {
+        let FunctionSpec { sha256, size, .. } = *spec;
+        let room = self.room_while_fetching(sha256, take);
+        let wanted = Wanted { url: &spec.artifact_url, sha256, size, room };
         let target = self.artifacts.wasm(&spec.sha256);
         self.fetcher.fetch(&wanted, &target, progress.superseded).map_err(|error| match *error {
             FetchError::Superseded => PrepareError::Superseded,
+            FetchError::NoRoom(ref why) => take.refused(Phase::Fetching, why),
             // Half of a new artifact may be what a server had just then, so that it is asked again.
             _ if error.is_wrong_artifact() => failed(Phase::Verifying, error, Always),
             _ if error.retryable() => failed(Phase::Fetching, error, Always),
@@ -166,7 +180,12 @@ impl Preparer {
     }
 
     /// Hashes an artifact that was on the device, and fetches it again where it has changed.
-    fn verify(&self, spec: &FunctionSpec, progress: &Progress<'_>) -> Result<(), PrepareError> {
+    fn verify(
+        &self,
+        spec: &FunctionSpec,
+        progress: &Progress<'_>,
+        take: Take<'_>,
+    ) -> Result<(), PrepareError> {
         let disk = |e: io::Error| failed(Phase::Verifying, e, Always);
         if self.artifacts.verify(&spec.sha256).map_err(disk)? {
             return Ok(());
@@ -174,62 +193,7 @@ impl Preparer {
         log::warn!("artifact {}: the file on the device is damaged; fetching it again", spec.sha256);
         self.artifacts.remove(&spec.sha256).map_err(disk)?;
         (progress.phase)(Phase::Fetching);
-        self.fetch(spec, progress)
-    }
-
-    /// The compiled form, if this device made it with these settings and nothing has touched it since.
-    fn sealed(&self, sha256: &Sha256) -> Option<Component> {
-        let compiled = self.artifacts.compiled(sha256);
-        let settings = self.runtime.settings();
-        let checked = File::open(&compiled)
-            .and_then(|mut file| self.sealer.check(sha256, settings.as_ref(), &mut file));
-        let component = match checked {
-            // SAFETY: the seal holds, so this device's compiler wrote the file, and it is unchanged. Between the look
-            // and the mapping only this user could change it, to whom alone the directory is open and who could as well
-            // change this process; the agent itself never writes to a file that stands under its name.
-            Ok(Verdict::Holds) => unsafe { self.runtime.map(&compiled) },
-            Ok(Verdict::OtherSettings) => {
-                log::info!(
-                    "artifact {sha256}: compiled by another version or with other settings; compiling it again"
-                );
-                return None;
-            }
-            Ok(Verdict::Broken) => {
-                log::warn!("artifact {sha256}: its compiled form has changed; compiling it again");
-                return None;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                log::info!(
-                    "artifact {sha256}: its compiled form can not be read ({error}); compiling it again"
-                );
-                return None;
-            }
-        };
-        component.inspect_err(|error| log::info!("artifact {sha256}: {error}; compiling it again")).ok()
-    }
-
-    /// Compiles an artifact, and keeps the compiled form once the engine has taken it.
-    fn compile(&self, sha256: &Sha256, progress: &Progress<'_>) -> Result<Component, PrepareError> {
-        let wasm = self.artifacts.wasm(sha256);
-        let refused = |error: CompileError| match error {
-            CompileError::Superseded => PrepareError::Superseded,
-            error => failed(Phase::Compiling, &error, if error.can_pass() { Always } else { Never }),
-        };
-        looks_like_component(&wasm).map_err(refused)?;
-        let disk = |error: io::Error| failed(Phase::Compiling, error, Always);
-        let partial = self.artifacts.begin(self.artifacts.compiled(sha256)).map_err(disk)?;
-        let written = partial.temporary();
-        self.compiler.compile(&wasm, written, progress.superseded).map_err(refused)?;
-        // SAFETY: our own compiler has just written the file into a directory that is open to this user alone.
-        let component =
-            unsafe { self.runtime.map(written) }.map_err(|error| failed(Phase::Compiling, error, Never))?;
-        if let Some(settings) = self.runtime.settings() {
-            let file = File::options().read(true).write(true).open(written);
-            file.and_then(|mut file| self.sealer.seal(sha256, &settings, &mut file)).map_err(disk)?;
-        }
-        partial.finish().map_err(disk)?;
-        Ok(component)
+        self.fetch(spec, progress, take)
     }
 
     fn start(

@@ -152,6 +152,8 @@ impl Agent {
             Arc::new(Artifacts::open(state.path(), limits).context("the artifacts in cache_dir")?);
         let fetcher = Arc::new(Fetcher::new(config.fetch.clone()));
         fetcher.tidy(artifacts.dir());
+        let of_artifacts = fetcher.clone();
+        artifacts.spare(move |sha256| of_artifacts.is_under_way(sha256));
         if let Err(error) = store.forget_seals() {
             log::debug!("forgetting the seals of an earlier version: {error}");
         }

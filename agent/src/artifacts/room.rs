@@ -64,11 +64,30 @@ impl Artifacts {
         }
     }
 
+    /// Says how to ask whether a download of an artifact is under way: what it writes to is never removed to make room,
+    /// for it would come to nothing. The first answer holds.
+    pub fn spare(&self, under_way: impl Fn(&Sha256) -> bool + Send + Sync + 'static) {
+        self.under_way.get_or_init(|| Box::new(under_way));
+    }
+
     /// Makes sure that so many bytes can be written for an artifact. What has come of its download counts.
     pub fn make_room(&self, what: &'static str, artifact: &Sha256, bytes: u64) -> Result<(), NoRoom> {
+        self.room(what, artifact, bytes, true)
+    }
+
+    /// The same, but removes nothing for it.
+    pub fn find_room(&self, what: &'static str, artifact: &Sha256, bytes: u64) -> Result<(), NoRoom> {
+        self.room(what, artifact, bytes, false)
+    }
+
+    fn room(&self, what: &'static str, artifact: &Sha256, bytes: u64, may_evict: bool) -> Result<(), NoRoom> {
         let come = Listing::of(&self.dir)?.partial.get(artifact).map_or(0, |files| files.bytes);
         let needed = bytes.saturating_sub(come);
-        let (used, free) = self.evict(needed, Some(artifact))?;
+        let (used, free) = if may_evict {
+            self.evict(needed, Some(artifact))?
+        } else {
+            (self.bytes()?, (self.free)(&self.dir)?)
+        };
         let Limits { max_bytes: bound, min_free_bytes: floor } = self.limits;
         if free < needed.saturating_add(floor) {
             self.refused.fetch_add(1, Relaxed);
@@ -104,15 +123,19 @@ impl Artifacts {
         let is_kept = |sha256: &Sha256| kept.contains(sha256) || for_whom == Some(sha256);
         // Of a download that is needed, the rest can be fetched again; that goes last.
         let half_needed = |sha256: &Sha256| !kept.contains(sha256) || for_whom == Some(sha256);
-        let mut going = Listing::by_use(&listing.partial, is_kept);
-        going.extend(Listing::by_use(&listing.whole, is_kept));
-        going.extend(Listing::by_use(&listing.partial, half_needed));
+        let half = Listing::by_use(&listing.partial, is_kept).into_iter().map(|one| (false, one));
+        let whole = Listing::by_use(&listing.whole, is_kept).into_iter().map(|one| (true, one));
+        let half_needed = Listing::by_use(&listing.partial, half_needed).into_iter().map(|one| (false, one));
         let mut free = free;
-        for (sha256, files) in going {
+        for (is_whole, (sha256, files)) in half.chain(whole).chain(half_needed) {
+            // Asked as late as can be: a download may have begun meanwhile.
+            if !is_whole && self.under_way.get().is_some_and(|under_way| under_way(&sha256)) {
+                continue;
+            }
             remove(files)?;
             used = used.saturating_sub(files.bytes);
             log::info!("artifact {sha256}: {} bytes removed to make room", files.bytes);
-            self.evictions.fetch_add(1, Relaxed);
+            self.evictions.fetch_add(u64::from(is_whole), Relaxed);
             let fits;
             (fits, free) = room(used)?;
             if fits {

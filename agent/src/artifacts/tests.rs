@@ -147,6 +147,28 @@ fn partial_downloads_go_before_artifacts_and_needed_ones_last() -> io::Result<()
 }
 
 #[test]
+fn a_download_under_way_is_spared_and_looking_for_room_removes_nothing() -> io::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut artifacts = Artifacts::open(dir.path(), ANY)?;
+    let whole = put(&artifacts, 1, 100)?;
+    let [busy, stale, wanted] = [[2; 32], [3; 32], [4; 32]].map(Sha256::from_bytes);
+    let (of_busy, of_stale) = (partial(&artifacts, &busy, 100)?, partial(&artifacts, &stale, 100)?);
+    artifacts.limits.max_bytes = 300;
+    artifacts.spare(move |sha256| *sha256 == busy);
+    let refused = artifacts.find_room("it", &wanted, 1).unwrap_err();
+    assert!(refused.to_string().contains("300 bytes used, 1 needed"), "{refused}");
+    assert!(of_busy.exists() && of_stale.exists() && artifacts.has(&whole));
+    artifacts.make_room("it", &wanted, 100).map_err(io::Error::other)?;
+    assert!(of_busy.exists() && !of_stale.exists() && artifacts.has(&whole));
+    assert_eq!(artifacts.counts(), (0, 1), "half a download is no artifact that was evicted");
+    artifacts.find_room("it", &wanted, 100).map_err(io::Error::other)?;
+    assert!(artifacts.make_room("it", &wanted, 300).is_err());
+    assert!(of_busy.exists() && !artifacts.has(&whole));
+    assert_eq!(artifacts.counts(), (1, 2));
+    Ok(())
+}
+
+#[test]
 fn a_full_disk_is_a_reason_to_evict_and_then_to_refuse() -> io::Result<()> {
     // A disk of 1000 bytes, of which the files in the directory take what they are.
     fn free(dir: &Path) -> io::Result<u64> {

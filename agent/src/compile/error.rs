@@ -59,18 +59,34 @@ pub enum CompileError {
     Superseded,
 }
 
+/// Whose fault it is that a component was not compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The component's, or this build's: it will be no other the next time.
+    Component,
+    /// The device's, which may have what it takes another time.
+    Device,
+    /// Perhaps the device was busy, perhaps the component takes more than it ever has.
+    Either,
+}
+
 impl CompileError {
-    /// Whether the same component can compile another time, with nothing changed but the load of the device.
-    pub fn can_pass(&self) -> bool {
+    /// Whose fault it is: whether the same component can compile another time, with nothing changed but the load of the
+    /// device.
+    pub fn fault(&self) -> Fault {
         match self {
-            Self::Memory(bound) => bound.of == Of::Moment,
-            Self::Timeout(_) | Self::Killed | Self::Io(_) | Self::Superseded => true,
+            Self::Io(_) | Self::Superseded => Fault::Device,
+            Self::Memory(bound) | Self::Crashed { memory: bound, .. } if bound.of == Of::Moment => {
+                Fault::Either
+            }
+            Self::Timeout(_) | Self::Killed => Fault::Either,
             Self::NotAComponent(_)
             | Self::Rejected(_)
+            | Self::Memory(_)
             | Self::ProcessorTime(_)
             | Self::Output(_)
             | Self::Crashed { .. }
-            | Self::NoCompiler => false,
+            | Self::NoCompiler => Fault::Component,
         }
     }
 }

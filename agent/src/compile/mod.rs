@@ -32,6 +32,7 @@ mod wait;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
@@ -39,8 +40,8 @@ use std::time::Duration;
 
 use crate::config::Guests;
 pub use child::child_main;
-pub use error::CompileError;
 use error::Given;
+pub use error::{CompileError, Fault};
 use jail::{Jail, Limits};
 pub use memory::{Bound, Of};
 use turn::Turn;
@@ -78,7 +79,10 @@ pub struct Compiler {
 impl Compiler {
     /// A compiler that runs this very program as its child.
     pub fn new(limits: &Guests) -> io::Result<Self> {
-        Ok(Self::running(std::env::current_exe()?, limits))
+        // Not by its name: an upgrade may have put another version there, which compiles for itself.
+        let program = PathBuf::from("/proc/self/exe");
+        fs::metadata(&program)?;
+        Ok(Self::running(program, limits))
     }
 
     /// The same with another program as its child.
@@ -101,6 +105,7 @@ impl Compiler {
         let input = File::open(wasm)?;
         let given = self.limits(&input)?;
         let child = Command::new(&self.program)
+            .arg0("twinlet")
             .arg(child::NAME)
             .args(child::arguments(&given.limits))
             .env_clear()

@@ -5,8 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
 use tempfile::TempDir;
 
+use super::Fault::{Component, Device, Either};
 use super::*;
 use crate::engine::Runtime;
 
@@ -49,29 +53,35 @@ impl Bench {
 fn each_end_of_a_compiler_is_an_error_of_its_own() {
     let out = |script: &str| {
         let error = Bench::with(script).error();
-        (error.to_string(), error.can_pass())
+        (error.to_string(), error.fault())
     };
     let ends = [
-        ("echo jail:7:1 >&2; echo no sense >&2; exit 1", "it does not compile: no sense", false),
-        ("kill -XCPU $$", "60 s of processor time (compile_timeout_secs)", false),
-        ("kill -XFSZ $$", "more than 16 MiB", false),
-        ("kill -SEGV $$", "signal: 11", false),
-        ("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$", "MiB of memory", false),
-        ("echo hello >&2", "exit status: 0", false),
-        ("kill -KILL $$", "the device ran out of memory", true),
-        ("echo jail:7:1 >&2; echo no space >&2; exit 75", "no space", true),
+        ("echo jail:7:1 >&2; echo no sense >&2; exit 1", "it does not compile: no sense", Component),
+        ("kill -XCPU $$", "60 s of processor time (compile_timeout_secs)", Component),
+        ("kill -XFSZ $$", "more than 16 MiB", Component),
+        ("kill -SEGV $$", "signal: 11", Component),
+        ("echo memory allocation of 9 bytes failed >&2; kill -ABRT $$", "MiB of memory", Component),
+        ("echo hello >&2", "exit status: 0", Component),
+        ("kill -KILL $$", "the device ran out of memory", Either),
+        ("echo jail:7:1 >&2; echo no space >&2; exit 75", "no space", Device),
     ];
-    for (script, says, can_pass) in ends {
-        let (said, passes) = out(script);
+    for (script, says, whose) in ends {
+        let (said, fault) = out(script);
         assert!(said.contains(says), "`{script}`: {said}");
-        assert_eq!(passes, can_pass, "`{script}`: {said}");
+        assert_eq!(fault, whose, "`{script}`: {said}");
     }
 }
 
 #[test]
 fn memory_that_is_short_for_the_moment_may_be_there_later() {
     let error = |of| CompileError::Memory(Bound { bytes: 100 << 20, of });
-    assert!(error(Of::Moment).can_pass() && !error(Of::Device).can_pass() && !error(Of::Setting).can_pass());
+    let whose = [Of::Moment, Of::Device, Of::Setting].map(|of| error(of).fault());
+    assert_eq!(whose, [Either, Component, Component]);
+    let crashed = |of| {
+        let (status, memory) = (ExitStatus::from_raw(libc::SIGSEGV), Bound { bytes: 100 << 20, of });
+        CompileError::Crashed { status, memory, words: String::new() }.fault()
+    };
+    assert_eq!((crashed(Of::Moment), crashed(Of::Setting)), (Either, Component));
     assert!(error(Of::Setting).to_string().contains("100 MiB of memory, its limit by compile_memory_mb"));
 }
 

@@ -48,6 +48,9 @@ pub enum EngineError {
     /// Compiled code that this engine can not use: made by another version or with other settings, or damaged.
     #[error("the compiled form can not be used: {0}")]
     Stale(String),
+    /// The system did not map compiled code, as for want of memory or of descriptors.
+    #[error("mapping the compiled form: {0}")]
+    Unmapped(String),
     /// It imports what no guest is offered.
     #[error("it imports {}, which twinlet does not offer", .0.join(", "))]
     Imports(Vec<String>),
@@ -146,8 +149,7 @@ impl Runtime {
     /// The file must be what this device's compiler wrote, unchanged: it is native code and runs as such.
     pub unsafe fn map(&self, compiled: &Path) -> Result<Component, EngineError> {
         // SAFETY: the caller vouches for the file.
-        unsafe { Component::deserialize_file(&self.engine, compiled) }
-            .map_err(|e| EngineError::Stale(format!("{e:#}")))
+        unsafe { Component::deserialize_file(&self.engine, compiled) }.map_err(|e| unusable(format!("{e:#}")))
     }
 
     /// Checks a component's imports and exports, and links it; from here an instance takes microseconds.
@@ -171,6 +173,11 @@ impl Runtime {
     pub fn running(&self) -> Running<'_> {
         self.ticker.running()
     }
+}
+
+/// Why compiled code was not mapped. wasmtime's errors have no kinds; what the system says has its number behind it.
+fn unusable(why: String) -> EngineError {
+    if why.contains("(os error ") { EngineError::Unmapped(why) } else { EngineError::Stale(why) }
 }
 
 /// The epoch deadline, in ticks from now, that stops a guest at `deadline` or a tick later.
@@ -212,6 +219,20 @@ mod tests {
         let lock = include_str!("../../../Cargo.lock");
         let locked = format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"");
         assert!(lock.contains(&locked), "WASMTIME_VERSION is not what Cargo.lock says");
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_told_from_what_is_no_compiled_form() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = Runtime::new(256).unwrap();
+        // SAFETY: neither of these is a file that holds code.
+        let of = |path: &Path| unsafe { runtime.map(path) }.map(|_| ()).unwrap_err();
+        let garbage = dir.path().join("garbage");
+        std::fs::write(&garbage, [7; 10_000]).unwrap();
+        assert!(matches!(of(&garbage), EngineError::Stale(_)));
+        // As it is when there is no descriptor left.
+        assert!(matches!(of(&dir.path().join("gone")), EngineError::Unmapped(_)));
+        assert!(matches!(of(dir.path()), EngineError::Unmapped(_)));
     }
 
     #[test]

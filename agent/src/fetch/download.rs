@@ -13,6 +13,8 @@ use super::{FetchError, Fetcher, Given, Have};
 use crate::desired::Sha256;
 
 const CHUNK_BYTES: usize = 32 << 10;
+/// Bytes after which room for more is asked for: others write to the disk meanwhile.
+const ROOM_BYTES: u64 = 1 << 20;
 
 /// A download and what it takes to make it.
 pub(super) struct Download<'a> {
@@ -41,7 +43,8 @@ impl Download<'_> {
             Ok(()) => return partial.finish().map_err(FetchError::Disk),
             // A full disk needs its room more than the next try its beginning; what can not be written can not be trusted.
             Err(FetchError::Disk(_) | FetchError::TooLarge { .. }) => partial.discard(),
-            Err(error) if error.is_wrong_artifact() => partial.discard(),
+            // What a sign-in page or another file says of its size says nothing of what was there before.
+            Err(error) if error.is_wrong_artifact() && partial.grew() => partial.discard(),
             Err(_) => partial.keep(),
         };
         if let Err(error) = ended {
@@ -77,6 +80,7 @@ impl Download<'_> {
         let given = self.fetcher.open(&self.flight.url, self.expected(), &have)?;
         self.check_total(given.total)?;
         let (from, total) = (given.from, given.total);
+        self.ask_for_room(from, total)?;
         if from > 0 {
             log::info!("{url}: goes on after {from} bytes");
         }
@@ -114,7 +118,7 @@ impl Download<'_> {
         let settings = &self.fetcher.settings;
         let mut pace = Pace::new(settings.min_rate_bytes, settings.min_rate_window, Instant::now());
         let mut chunk = vec![0; CHUNK_BYTES];
-        let mut received = given.from;
+        let (mut received, mut asked) = (given.from, given.from);
         let url = || shown(&self.flight.url);
         loop {
             if self.flights.is_unneeded(self.flight) {
@@ -128,6 +132,10 @@ impl Download<'_> {
             };
             received = received.saturating_add(n as u64);
             self.check_total(Some(received).filter(|received| *received > self.limit()))?;
+            if received.saturating_sub(asked) >= ROOM_BYTES {
+                self.ask_for_room(received, given.total)?;
+                asked = received;
+            }
             self.with(|partial| partial.append(chunk.get(..n).unwrap_or_default()))?;
             if !pace.keeps_up(n as u64, Instant::now()) {
                 let secs = settings.min_rate_window.as_secs();
@@ -141,6 +149,13 @@ impl Download<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Asks for room for the whole, or for what comes next where the size is not known.
+    fn ask_for_room(&self, received: u64, total: Option<u64>) -> Result<(), FetchError> {
+        let next = received.saturating_add(ROOM_BYTES).min(self.limit());
+        // The room is not asked under any lock: it may look for what is under way.
+        (self.flight.room().ask)(total.or(self.flight.size).unwrap_or(next)).map_err(FetchError::NoRoom)
     }
 
     /// Whether the whole may have so many bytes.

@@ -69,6 +69,9 @@ pub enum FetchError {
     /// The disk did not take it.
     #[error("writing the download: {0}")]
     Disk(#[source] io::Error),
+    /// There is no room for it on the disk, or none that it may take.
+    #[error("{0}")]
+    NoRoom(String),
     /// It ended early, or is not as large as desired state says.
     #[error("{received} bytes came, where `size` says {expected}")]
     Size {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::FetchError;
 use super::partial::Partial;
 use super::url::shown;
+use super::{FetchError, Room};
 use crate::desired::Sha256;
 
 /// Downloads at one time.
@@ -48,6 +48,7 @@ pub(super) struct Flight {
     pub(super) sha256: Sha256,
     pub(super) url: String,
     pub(super) size: Option<u64>,
+    room: Mutex<Room>,
     /// What it writes to; none once another download has taken it over, or when it is whole.
     pub(super) partial: Mutex<Option<Partial>>,
     outcome: OnceLock<Outcome>,
@@ -65,6 +66,11 @@ impl Flight {
     pub(super) fn partial(&self) -> MutexGuard<'_, Option<Partial>> {
         self.partial.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whom to ask for room.
+    pub(super) fn room(&self) -> Room {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Flights {
@@ -72,6 +78,7 @@ impl Flights {
     pub(super) fn board(
         self: &Arc<Self>,
         (sha256, url, size): (Sha256, &str, Option<u64>),
+        room: &Room,
         open: impl Fn() -> Result<Partial, FetchError>,
         given_up: &dyn Fn() -> bool,
     ) -> Result<Boarded, FetchError> {
@@ -81,6 +88,9 @@ impl Flights {
             let partial = match table.flights.get_mut(&sha256) {
                 Some(entry) if entry.serves(url, size) => {
                     entry.waiting = entry.waiting.saturating_add(1);
+                    if !room.modest {
+                        *entry.flight.room.lock().unwrap_or_else(PoisonError::into_inner) = room.clone();
+                    }
                     return Ok(Boarded::Joined(entry.flight.clone()));
                 }
                 Some(entry) if threads < MOST_LEFT_BEHIND => entry.flight.partial().take(),
@@ -90,7 +100,8 @@ impl Flights {
             if let Some(partial) = partial {
                 let url = url.to_owned();
                 let partial = Mutex::new(Some(partial));
-                let flight = Arc::new(Flight { sha256, url, size, partial, outcome: OnceLock::new() });
+                let (room, outcome) = (Mutex::new(room.clone()), OnceLock::new());
+                let flight = Arc::new(Flight { sha256, url, size, room, partial, outcome });
                 let entry = Entry { flight: flight.clone(), waiting: 1, alone: Instant::now() };
                 table.flights.insert(sha256, entry);
                 table.threads = threads.saturating_add(1);

@@ -48,6 +48,18 @@ pub struct Wanted<'a> {
     pub sha256: Sha256,
     /// Its size in bytes, if known.
     pub size: Option<u64>,
+    /// Where it may lie on the disk.
+    pub room: Room,
+}
+
+/// Asks for room on the disk.
+#[derive(Clone)]
+pub struct Room {
+    /// Called as soon as the size is known, and again while bytes come, with the bytes that the artifact takes as a whole
+    /// or at least; those that came already count. Says why there is no room for them.
+    pub ask: Arc<dyn Fn(u64) -> Result<(), String> + Send + Sync>,
+    /// Whether another's answer counts, where several wait for one download.
+    pub modest: bool,
 }
 
 /// What is on the disk already of what is asked for.
@@ -94,13 +106,13 @@ impl Fetcher {
             return Err(Arc::new(FetchError::Uploaded));
         }
         if let Some(dir) = target.parent() {
-            self.tidy(dir);
+            self.tidy_but(dir, Some(wanted.sha256));
         }
         let url = self.absolute(wanted.url);
         let open = || Partial::open(target).map_err(FetchError::Disk);
         loop {
             let asked = (wanted.sha256, url.as_str(), wanted.size);
-            let flight = match self.flights.board(asked, open, given_up)? {
+            let flight = match self.flights.board(asked, &wanted.room, open, given_up)? {
                 Boarded::Joined(flight) => flight,
                 Boarded::New(flight, place) => {
                     let (fetcher, of_thread) = (self.clone(), flight.clone());
@@ -124,8 +136,19 @@ impl Fetcher {
 
     /// Removes from a directory what is left of downloads that nobody goes on with: the old, the many and the large.
     pub fn tidy(&self, dir: &Path) {
+        self.tidy_but(dir, None);
+    }
+
+    /// Whether an artifact's download is under way.
+    pub fn is_under_way(&self, sha256: &Sha256) -> bool {
+        self.flights.under_way().contains(sha256)
+    }
+
+    fn tidy_but(&self, dir: &Path, wanted: Option<Sha256>) {
         let most = self.settings.max_bytes.saturating_mul(2);
-        if let Err(error) = tidy::tidy(dir, most, &self.flights.under_way()) {
+        let mut spared = self.flights.under_way();
+        spared.extend(wanted);
+        if let Err(error) = tidy::tidy(dir, most, &spared) {
             log::warn!("tidying up downloads in {}: {error}", dir.display());
         }
     }

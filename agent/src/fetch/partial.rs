@@ -38,6 +38,8 @@ pub(super) struct Partial {
     path: PathBuf,
     file: File,
     len: u64,
+    /// Whether bytes came since it was opened.
+    grew: bool,
     hasher: Hasher,
     origin: Origin,
     /// Bytes since the last sync, and when that was; none before the first.
@@ -60,6 +62,7 @@ impl Partial {
             path,
             file,
             len: 0,
+            grew: false,
             hasher: Hasher::new(),
             origin,
             unsynced: 0,
@@ -92,6 +95,11 @@ impl Partial {
         Sha256::from_bytes(self.hasher.clone().finalize().into())
     }
 
+    /// Whether bytes were added to what there was.
+    pub(super) fn grew(&self) -> bool {
+        self.grew
+    }
+
     /// What the bytes are a part of, as far as it is known.
     pub(super) fn origin(&self) -> &Origin {
         &self.origin
@@ -118,6 +126,7 @@ impl Partial {
         self.hasher.update(bytes);
         let added = bytes.len() as u64;
         self.len = self.len.saturating_add(added);
+        self.grew = true;
         self.unsynced = self.unsynced.saturating_add(added);
         if self.unsynced >= SYNC_BYTES || self.synced.unwrap_or(self.began).elapsed() >= SYNC_EVERY {
             self.sync()?;

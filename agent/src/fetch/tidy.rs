@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use twinlet_host::wall::RELEASE_UNIX_MS;
 
 use super::partial::{origin_of, path_of, remove};
 use crate::desired::Sha256;
@@ -18,7 +20,7 @@ const MOST: usize = 8;
 pub(super) fn tidy(dir: &Path, most_bytes: u64, under_way: &[Sha256]) -> io::Result<()> {
     let busy: Vec<PathBuf> =
         under_way.iter().map(|sha256| path_of(&dir.join(format!("{sha256}.wasm")))).collect();
-    let mut partials = Vec::new();
+    let (now, mut partials) = (SystemTime::now(), Vec::new());
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -28,11 +30,9 @@ pub(super) fn tidy(dir: &Path, most_bytes: u64, under_way: &[Sha256]) -> io::Res
             }
         } else if name.ends_with(".partial") && !busy.contains(&path) {
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            partials.push((metadata.modified()?, metadata.len(), path));
+            partials.push((written(metadata.modified()?, now), metadata.len(), path));
         }
     }
-    // A time that lies ahead, written before the clock was set back, counts as now.
-    let now = SystemTime::now();
     partials.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
     let (mut kept, mut bytes) = (0, 0u64);
     for (modified, len, path) in partials {
@@ -47,6 +47,13 @@ pub(super) fn tidy(dir: &Path, most_bytes: u64, under_way: &[Sha256]) -> io::Res
         remove(&origin_of(&path))?;
     }
     Ok(())
+}
+
+/// When a file was written, as far as that is known: a time that lies ahead, written before the clock was set back, and
+/// one before this release, written before it was set at all, count as now.
+fn written(modified: SystemTime, now: SystemTime) -> SystemTime {
+    let release = UNIX_EPOCH + Duration::from_millis(RELEASE_UNIX_MS);
+    if modified < release { now } else { modified.min(now) }
 }
 
 #[cfg(test)]
@@ -74,6 +81,18 @@ mod tests {
         tidy(dir.path(), 1_000, &[busy])?;
         let there = [&old, &origin_of(&old), &lone, &under_way, &young, &origin_of(&young)];
         assert_eq!(there.map(|path| path.exists()), [false, false, false, true, true, true]);
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_written_before_the_clock_was_set_is_not_old() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let (_, of_1970) = partial(dir.path(), 1, SystemTime::now().duration_since(UNIX_EPOCH).unwrap())?;
+        let (_, ahead) = partial(dir.path(), 2, Duration::ZERO)?;
+        File::options().append(true).open(&ahead)?.set_modified(SystemTime::now() + LONGEST)?;
+        let (_, before) = partial(dir.path(), 3, Duration::from_secs(60))?;
+        tidy(dir.path(), 250, &[])?;
+        assert_eq!([&of_1970, &ahead, &before].map(|path| path.exists()), [true, true, false]);
         Ok(())
     }
 

@@ -27,12 +27,14 @@ impl Trust {
                 found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
             }
         };
+        // It may be that they are not there yet, as on a file system that is mounted later: they are looked for again.
+        let none = roots.is_empty();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(provider)
             .build();
-        Ok(self.0.get_or_init(|| tls).clone())
+        Ok(if none { tls } else { self.0.get_or_init(|| tls).clone() })
     }
 }
 

@@ -1,12 +1,16 @@
 //! Asks for room on the disk before anything is written to it: a download or a compilation that would not fit does not
 //! begin.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Again, PrepareError, Preparer, failed};
+use crate::artifacts::NoRoom;
 use crate::desired::{FunctionSpec, Sha256};
+use crate::fetch::Room;
 use crate::status::Phase;
 
 /// What a compiled form takes: so many times the component's code and data, and a few pages. It is an estimate, which a
@@ -22,19 +26,72 @@ const NESTED: [u8; 2] = [1, 4];
 /// How deep components may lie in each other; what lies deeper is counted whole.
 const DEEPEST: u32 = 8;
 
+/// What a preparation may take of the disk.
+#[derive(Clone, Copy)]
+pub enum Take<'a> {
+    /// What is free, and what something has that nobody needs.
+    Any,
+    /// What is free alone.
+    Free {
+        /// The largest download in bytes.
+        download: u64,
+        /// Set where that was not enough: nothing is wrong with the function then.
+        short: &'a Cell<bool>,
+    },
+}
+
+impl Take<'_> {
+    /// There is no room.
+    pub(super) fn refused(self, phase: Phase, why: impl ToString) -> PrepareError {
+        if let Self::Free { short, .. } = self {
+            short.set(true);
+        }
+        failed(phase, why, Again::Always)
+    }
+}
+
 impl Preparer {
     /// Room for a download, as far as its size is known.
-    pub(super) fn room_to_fetch(&self, spec: &FunctionSpec) -> Result<(), PrepareError> {
-        let room = self.artifacts.make_room("the download", &spec.sha256, spec.size.unwrap_or_default());
-        room.map_err(|error| failed(Phase::Fetching, error, Again::Always))
+    pub(super) fn room_to_fetch(&self, spec: &FunctionSpec, take: Take<'_>) -> Result<(), PrepareError> {
+        let room = self.room("the download", &spec.sha256, spec.size.unwrap_or_default(), take);
+        room.map_err(|error| take.refused(Phase::Fetching, error))
+    }
+
+    /// Whom a download asks for room, once it knows how large it is and while it goes on.
+    pub(super) fn room_while_fetching(&self, sha256: Sha256, take: Take<'_>) -> Room {
+        let (artifacts, what) = (self.artifacts.clone(), "the download");
+        match take {
+            Take::Any => {
+                let ask = move |bytes| artifacts.make_room(what, &sha256, bytes).map_err(|e| e.to_string());
+                Room { ask: Arc::new(ask), modest: false }
+            }
+            Take::Free { download, .. } => {
+                let ask = move |bytes| {
+                    if bytes > download {
+                        return Err(format!(
+                            "it has {bytes} bytes or more, where {download} may be downloaded"
+                        ));
+                    }
+                    artifacts.find_room(what, &sha256, bytes).map_err(|e| e.to_string())
+                };
+                Room { ask: Arc::new(ask), modest: true }
+            }
+        }
     }
 
     /// Room for what a compilation is likely to make.
-    pub(super) fn room_to_compile(&self, sha256: &Sha256) -> Result<(), PrepareError> {
+    pub(super) fn room_to_compile(&self, sha256: &Sha256, take: Take<'_>) -> Result<(), PrepareError> {
         // What can not be read is the compiler's to complain of.
         let bytes = compiled_bytes(&self.artifacts.wasm(sha256)).unwrap_or(COMPILED_BASE);
-        let room = self.artifacts.make_room("the compiled form", sha256, bytes);
-        room.map_err(|error| failed(Phase::Compiling, error, Again::Always))
+        let room = self.room("the compiled form", sha256, bytes, take);
+        room.map_err(|error| take.refused(Phase::Compiling, error))
+    }
+
+    fn room(&self, what: &'static str, sha256: &Sha256, bytes: u64, take: Take<'_>) -> Result<(), NoRoom> {
+        match take {
+            Take::Any => self.artifacts.make_room(what, sha256, bytes),
+            Take::Free { .. } => self.artifacts.find_room(what, sha256, bytes),
+        }
     }
 }
 

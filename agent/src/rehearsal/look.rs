@@ -1,6 +1,7 @@
 //! Looks at one function as its preparation would: fetches, verifies, compiles and links it, and starts no instance.
 //! Where there is no room for that without removing something, it says so instead.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::time::Instant;
 
 use super::Stage;
 use crate::desired::{FunctionId, FunctionSpec, Sha256};
-use crate::prepare::{PrepareError, Progress};
+use crate::prepare::{PrepareError, Progress, Take};
 use crate::status::Phase;
 
 /// Bytes that one dry run downloads.
@@ -61,6 +62,9 @@ impl<'a> Looker<'a> {
         let artifacts = &self.stage.preparer.artifacts;
         let (wasm, compiled) = (artifacts.wasm(&spec.sha256), artifacts.compiled(&spec.sha256));
         let (was_here, was_compiled) = (bytes(&wasm).is_some(), bytes(&compiled).is_some());
+        // What stays of a download that failed counts as well.
+        let partial = wasm.with_added_extension("partial");
+        let was_begun = bytes(&partial).unwrap_or(0);
         let seen = match (self.too_large(spec), self.no_room(spec, bytes(&wasm), was_compiled)) {
             (Some(why), _) if !was_here => Seen::Wrong(why),
             (_, Some(why)) => Seen::Unknown(why),
@@ -69,7 +73,8 @@ impl<'a> Looker<'a> {
         let size = bytes(&wasm).or(spec.size);
         let fetched = if was_here { Some(0) } else { size };
         if !was_here {
-            self.spent = self.spent.saturating_add(bytes(&wasm).unwrap_or(0));
+            let came = bytes(&wasm).or(bytes(&partial)).unwrap_or(0).saturating_sub(was_begun);
+            self.spent = self.spent.saturating_add(came);
         }
         let estimate = size.map(|size| size.saturating_mul(COMPILED));
         let made = if was_compiled { Some(0) } else { bytes(&compiled).or(estimate) };
@@ -123,11 +128,14 @@ impl<'a> Looker<'a> {
         let given_up = || (self.stage.given_up)() || Instant::now() >= self.until;
         let phase = |phase: Phase| (self.stage.at)(id, phase);
         let preparer = self.stage.preparer;
-        match preparer.component(spec, &Progress { phase: &phase, superseded: &given_up }) {
+        let short = Cell::new(false);
+        let take = Take::Free { download: MAX_DOWNLOADS.saturating_sub(self.spent), short: &short };
+        match preparer.component(spec, &Progress { phase: &phase, superseded: &given_up }, take) {
             Ok(component) => Some(match preparer.runtime.link(&component, spec.entrypoint) {
                 Ok(_) => Seen::Fine,
                 Err(error) => Seen::Wrong(format!("{}: {error}", Phase::Starting.as_str())),
             }),
+            Err(PrepareError::Failed { why, .. }) if short.get() => Some(Seen::Unknown(why)),
             Err(PrepareError::Failed { phase, why, .. }) => {
                 Some(Seen::Wrong(format!("{}: {why}", phase.as_str())))
             }

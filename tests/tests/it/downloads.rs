@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use twinlet::config::{Config, Layers};
-use twinlet::fetch::{Fetcher, Wanted};
+use twinlet::fetch::{Fetcher, Room, Wanted};
 use twinlet_tests::{Artifact, guests};
 
 /// A fetcher with a directory of its own.
 pub(crate) struct Device {
     fetcher: Arc<Fetcher>,
     dir: TempDir,
+    room: Room,
 }
 
 impl Device {
@@ -26,7 +27,8 @@ impl Device {
     fn with(settings: &[(&'static str, &str)]) -> Self {
         let flags = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
         let config = Config::resolve(Layers { flags, ..Layers::default() }).unwrap();
-        Self { fetcher: Arc::new(Fetcher::new(config.fetch)), dir: tempfile::tempdir().unwrap() }
+        let room = Room { ask: Arc::new(|_| Ok(())), modest: false };
+        Self { fetcher: Arc::new(Fetcher::new(config.fetch)), dir: tempfile::tempdir().unwrap(), room }
     }
 
     fn new() -> Self {
@@ -35,7 +37,7 @@ impl Device {
 
     /// As after a restart: nothing is known but what is on the disk.
     fn restarted(self) -> Self {
-        Self { fetcher: Self::new().fetcher, dir: self.dir }
+        Self { fetcher: Self::new().fetcher, ..self }
     }
 
     fn target(&self, artifact: &Artifact) -> PathBuf {
@@ -50,7 +52,7 @@ impl Device {
     fn try_fetch(&self, artifact: &Artifact, given_up: &dyn Fn() -> bool) -> Result<(), String> {
         let sha256 = artifact.sha256.parse().unwrap();
         let size = Some(artifact.size as u64).filter(|size| *size > 0);
-        let wanted = Wanted { url: &artifact.url, sha256, size };
+        let wanted = Wanted { url: &artifact.url, sha256, size, room: self.room.clone() };
         let fetched = self.fetcher.fetch(&wanted, &self.target(artifact), given_up);
         fetched.map_err(|error| error.to_string())
     }

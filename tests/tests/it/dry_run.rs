@@ -119,6 +119,13 @@ fn what_is_too_large_to_look_at_is_not_downloaded() {
     assert!(other["notLooked"].as_str().unwrap().contains("a dry run downloads no more"), "{told}");
     assert!(told["description"].as_str().unwrap().contains("1 could not be looked at"), "{told}");
     assert_eq!(site.artifacts.requests("other.wasm"), 0);
+    // Where desired state does not say its size, the server does.
+    let large = site.artifact("large", vec![7; 65 << 20]);
+    let before = artifacts(site.agent.state_dir());
+    let told = ask(&site, beside(&site, Function::of("other", &large)));
+    let other = &told["functions"]["other"];
+    assert!(other["notLooked"].as_str().unwrap().contains("may be downloaded"), "{told}");
+    assert_eq!((site.artifacts.requests("large.wasm"), artifacts(site.agent.state_dir())), (1, before));
     nothing_changed(&site);
 }
 

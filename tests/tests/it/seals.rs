@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use twinlet_tests::{Desired, Site, guests};
+use twinlet_tests::{AgentBuilder, Desired, Site, guests};
 
 use crate::agent;
 
@@ -126,4 +126,19 @@ fn a_lost_database_costs_no_compilation_and_a_lost_key_each_of_them() {
     });
     answer_all(&site, 2);
     assert_eq!(lines_with(&site, "its compiled form has changed; compiling it again"), 2);
+}
+
+#[test]
+fn an_upgrade_in_the_agent_s_place_does_not_compile_for_the_one_that_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("twinlet");
+    fs::copy(env!("CARGO_BIN_EXE_twinlet-agent"), &program).unwrap();
+    let site = Site::start(AgentBuilder::new(&program)).serving("fn", guests::answers("before"));
+    // As a package manager puts another version there, whose compiled form would be of no use.
+    let next = dir.path().join("next");
+    fs::write(&next, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&next, &program).unwrap();
+    site.apply(2, |desired| desired.serving(site.function("fn", guests::answers("after"))));
+    site.agent.says("/fn", "after");
 }

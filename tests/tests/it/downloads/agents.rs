@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use twinlet_tests::certs::Certs;
 use twinlet_tests::object_store::KEYS;
+use twinlet_tests::tls_front::TlsFront;
 use twinlet_tests::tunnel::Proxy;
 use twinlet_tests::{
     Desired, Fault, Function, ObjectStore, Registry, Site, eventually, guests, needs_registry,
@@ -113,4 +115,23 @@ fn an_object_store_with_other_keys_is_reported() {
     let error = site.hub.last_error("fn");
     assert!(error.contains("403") && error.contains("minio_secret_key"), "{error}");
     assert!(!error.contains("X-Amz"), "{error}");
+}
+
+#[test]
+fn authorities_that_are_there_only_later_are_found() {
+    let certs = Certs::generate();
+    let dir = tempfile::tempdir().unwrap();
+    let system = dir.path().join("authorities.pem");
+    let builder = agent().env("SSL_CERT_FILE", system.display()).env("SSL_CERT_DIR", "/nowhere");
+    let site = Site::start(builder);
+    let front = TlsFront::start(&site.artifacts.base(), &certs.server);
+    let artifact = site.artifact("fn", guests::answers("by TLS"));
+    let url = format!("{}/fn.wasm", front.base());
+    let function = Function::of("fn", &artifact).set("artifact_url", url);
+    site.hub.publish_desired(Desired::version(1).serving(function));
+    site.hub.reported_where("that nobody is trusted", |r| {
+        r["functions"]["fn"]["lastError"].to_string().contains("certificate")
+    });
+    fs::copy(&certs.ca, &system).unwrap();
+    site.agent.says("/fn", "by TLS");
 }

@@ -1,8 +1,10 @@
 //! A download that was cut goes on where it was, if it still can; else it begins anew, and never gives wrong bytes.
 
 use std::fs;
+use std::sync::Arc;
 
-use twinlet_tests::{ArtifactServer, Fault};
+use twinlet::fetch::Room;
+use twinlet_tests::{ArtifactServer, Fault, guests};
 
 use super::{Device, bytes};
 
@@ -44,6 +46,43 @@ fn a_download_cut_again_and_again_gets_there_with_every_byte_sent_once() {
     device.gets(&file, &bytes);
     let expected: Vec<String> = (1..15).map(|n| format!("bytes={}-", n * 7_001)).collect();
     assert_eq!(ranges(&server)[1..], expected);
+}
+
+#[test]
+fn a_sign_in_page_in_the_way_costs_nothing_that_came() {
+    let (server, bytes) = (ArtifactServer::start(), bytes());
+    let file = server.serve_with("f", bytes.clone(), Fault::CutShort(50_000));
+    let device = Device::new();
+    device.fails(&file, "after 50000 bytes");
+    server.serve("f", "<html>Please sign in</html>");
+    let device = device.restarted();
+    device.fails(&file, "27 bytes came, where `size` says 100000");
+    assert_eq!(fs::metadata(device.partial(&file)).unwrap().len(), 50_000);
+    server.serve("f", bytes.clone());
+    device.restarted().gets(&file, &bytes);
+    assert_eq!(ranges(&server).last().unwrap(), "bytes=50000-");
+}
+
+#[test]
+fn a_download_without_room_ends_and_goes_on_when_there_is_some() {
+    let (server, bytes) = (ArtifactServer::start(), guests::noise(3 << 20));
+    let device = |most: u64| {
+        let ask = move |bytes| if bytes <= most { Ok(()) } else { Err(format!("no room for {bytes}")) };
+        Device { room: Room { ask: Arc::new(ask), modest: false }, ..Device::new() }
+    };
+    // The size is known before anything is written.
+    let file = server.serve("f", bytes.clone());
+    let small = device(2 << 20);
+    small.fails(&file, &format!("no room for {}", bytes.len()));
+    assert_eq!(fs::read_dir(small.dir.path()).unwrap().count(), 0);
+    // And where it is not, what comes stays within the room.
+    let mut endless = server.serve_with("g", guests::noise(32 << 10), Fault::Endless);
+    endless.size = 0;
+    small.fails(&endless, "no room for ");
+    let came = fs::metadata(small.partial(&endless)).unwrap().len();
+    assert!((1_000_000..=2 << 20).contains(&came), "{came} bytes are kept");
+    fs::remove_file(small.partial(&endless)).unwrap();
+    device(3 << 20).gets(&file, &bytes);
 }
 
 #[test]
