@@ -1,7 +1,6 @@
 //! Opens the database anew once a write has failed, as soon as the disk takes writes again, and looks after one who
 //! waits for sled in vain. Whoever runs the agent calls [`Store::tend`] every now and then.
 
-use std::fs::{self, File};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -10,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::accepted::mend_copy;
 use super::base::{Open, Trouble};
 use super::clean::Found;
-use super::open::{open, open_database};
-use super::{RESERVE_OF_RECORDS, Store, StoreError, salvage};
+use super::open::open_database;
+use super::{RESERVE_OF_RECORDS, Store, StoreError, replace, salvage};
 use crate::state_dir::{aside, write_durably};
 
 /// The first wait after a try that failed; doubled each time.
@@ -140,34 +139,12 @@ impl Store {
 /// Writes all that the database knows into a new one, and puts that in its place. What the kernel could not write of
 /// the old file may be lost in it without a trace.
 fn rebuild(old: &Open, dir: &Path) -> Result<(), StoreError> {
-    let fresh = dir.with_added_extension("new");
-    aside::remove(&fresh)?;
-    let new = open(&fresh)?;
-    let copied = salvage::copy(&old.db, &new).and_then(|copied| {
-        File::open(fresh.join("db"))?.sync_all()?;
-        File::open(&fresh)?.sync_all()?;
-        Ok(copied)
-    });
-    let (records, whole) = match copied {
-        Ok(copied) => copied,
-        Err(error) => {
-            // See above: it must not sync when it is closed.
-            std::mem::forget(new);
-            aside::remove(&fresh)?;
-            return Err(error);
-        }
-    };
-    drop(new);
+    let (records, whole) = replace::fill(dir, |new| salvage::copy(&old.db, new))?;
     if !whole {
         log::error!("some records of the database can not be read, and are lost");
     }
-    let gone = dir.with_added_extension("failed");
-    aside::remove(&gone)?;
-    fs::rename(dir, &gone)?;
-    fs::rename(&fresh, dir)?;
-    if let Some(state) = dir.parent() {
-        File::open(state)?.sync_all()?;
-    }
+    let gone = replace::failed(dir);
+    replace::swap(dir, &gone)?;
     aside::remove(&gone)?;
     log::warn!("the database was written anew with {records} records");
     Ok(())

@@ -12,7 +12,7 @@
 //! | `heal` | opens it anew after a write that failed |
 //! | `open`, `elsewhere` | what to do with what a crash left; and where the disk lets nothing be opened |
 //! | `clean`, `probe` | whether it ended in good order; else a child looks at it first |
-//! | `salvage` | carries what can be read into a new one |
+//! | `salvage`, `replace` | carries what can be read into a new one, and puts that in its place |
 //! | `space` | whether the disk has room |
 //! | `starts` | how many starts did not get through |
 //!
@@ -30,6 +30,7 @@ mod layout;
 mod open;
 mod probe;
 mod record;
+mod replace;
 mod salvage;
 mod space;
 mod starts;

@@ -82,7 +82,6 @@ pub(super) fn salvage(program: &Path, from: &Path, to: &sled::Db) -> Result<usiz
             break;
         }
     }
-    to.flush()?;
     Ok(saved)
 }
 
