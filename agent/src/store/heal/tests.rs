@@ -1,6 +1,7 @@
 //! Disks that fail and come back, a database that is read from memory meanwhile, and the copy of the desired state.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -240,6 +241,21 @@ fn the_desired_state_outlives_its_database_and_its_copy() -> Outcome {
     fs::create_dir(&copy)?;
     assert_eq!(opened()?.accepted()?, Some(accepted(7)));
     assert_eq!(fs::read(&copy)?, whole);
+    // The database has gone back to what was accepted under the same `$version` before a deployment message.
+    let before = opened()?.read("accepted")?.ok_or("nothing is kept")?;
+    let deployment = json!({ "id": "f", "version": "1.0.0", "artifact": { "digest": "" } });
+    let mut newer: serde_json::Value = serde_json::to_value(accepted(7))?;
+    newer["functions"] = json!({ "f": deployment });
+    let newer: Accepted = serde_json::from_value(newer)?;
+    opened()?.keep_accepted(&newer)?;
+    let whole = fs::read(&copy)?;
+    opened()?.write("accepted", &before)?;
+    assert_eq!(opened()?.accepted()?, Some(newer.clone()));
+    assert_eq!(fs::read(&copy)?, whole, "the good copy is overwritten");
+    // And the other way round, as after a copy that could not be written.
+    opened()?.keep_accepted(&accepted(7))?;
+    fs::write(&copy, whole)?;
+    assert_eq!(opened()?.accepted()?, Some(accepted(7)));
     // Neither is whole.
     fs::remove_dir_all(dir.path().join("db"))?;
     fs::write(&copy, damaged)?;
