@@ -76,7 +76,9 @@ impl Timers {
                 }
                 None => {
                     log::error!("a timer on the disk can not be read and is dropped");
-                    table.remove_lazily(&key)?;
+                    if let Err(error) = table.remove_lazily(&key) {
+                        log::warn!("removing it: {error}; the next start tries again");
+                    }
                 }
             }
         }
@@ -291,6 +293,19 @@ mod tests {
         timers.forget("f").unwrap();
         drop(timers);
         assert_eq!(Timers::restore(table(&dir)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn one_that_can_not_be_read_keeps_none_from_firing_on_a_full_disk_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = table(&dir);
+        let timers = Timers::restore(whole.clone()).unwrap();
+        assert!(timers.set("f", Duration::ZERO, "g", "now".into()).is_ok());
+        whole.commit(&[(b"none of ours", Some(b"short"))]).unwrap();
+        drop((timers, whole));
+        let full = Store::with_space(dir.path(), |_| Ok(0)).unwrap().table("timers");
+        let timers = Timers::restore(full).unwrap();
+        assert_eq!((timers.count(), texts(&timers, 1)), (1, vec!["now".to_owned()]));
     }
 
     #[test]

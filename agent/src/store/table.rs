@@ -92,8 +92,8 @@ impl Table {
         Ok(first.map(|first| length(&first)))
     }
 
-    /// The records whose keys begin so, in the order of their keys. Damaged ones are left out, logged, counted and
-    /// removed.
+    /// The records whose keys begin so, in the order of their keys. Damaged ones are left out, logged, counted and, where
+    /// the disk lets them be, removed.
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
         let db = self.shared()?;
@@ -108,7 +108,13 @@ impl Table {
             }
         }
         drop(db);
-        damaged.iter().try_for_each(|key| self.discard_damaged(key))?;
+        for key in &damaged {
+            // On a full or a broken disk it stays; what is whole is to be had all the same.
+            if let Err(error) = self.discard_damaged(key) {
+                self.store.damaged.fetch_add(1, Relaxed);
+                log::error!("a damaged record of {} is left out but not removed: {error}", self.name);
+            }
+        }
         Ok(records)
     }
 
@@ -207,10 +213,10 @@ impl Table {
         let Some(first) = db.get(layout::key(self.name, key))? else { return Ok(()) };
         if let Err(error @ StoreError::Damaged(_)) = self.assemble(&db, key, &first) {
             log::error!("{error}; it is removed");
-            self.store.damaged.fetch_add(1, Relaxed);
             let mut batch = sled::Batch::default();
             self.stage(&db, &mut batch, key, None)?;
             self.store.base.wrote(db.apply_batch(batch))?;
+            self.store.damaged.fetch_add(1, Relaxed);
         }
         Ok(())
     }
