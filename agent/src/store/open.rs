@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::clean::Found;
 use super::probe::{self, Verdict};
-use super::{StoreError, replace, salvage};
+use super::{StoreError, loss, replace, salvage};
 use crate::state_dir::aside;
 
 /// sled keeps at least the page of each of its 256 shards that was used last, and forgets others late: a larger cache
@@ -140,6 +140,7 @@ pub(super) fn open_database(
             saved => saved,
         }
     })?;
+    loss::note(dir);
     let aside = replace::swap_and_keep(dir)?;
     log::warn!("{records} records were saved from {}", aside.display());
     Ok((open(dir)?, Some(aside)))
