@@ -16,6 +16,9 @@ const KEY: &[u8] = b"times";
 const WORTH_WRITING_MS: u64 = 3_600_000;
 /// How far it may go back.
 const WORTH_LOWERING_MS: u64 = 300_000;
+/// The first wait after the disk did not take them, doubled each time, and the longest.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(600);
 /// By how much the wall clock must leave the monotonic one to have been set, and not only be slewed.
 const STEP: Duration = Duration::from_secs(2);
 
@@ -23,6 +26,14 @@ const STEP: Duration = Duration::from_secs(2);
 pub struct Kept {
     table: Table,
     times: Mutex<Times>,
+    failed: Mutex<Failed>,
+}
+
+/// Times in a row that they could not be written, and when that is tried again.
+#[derive(Default)]
+struct Failed {
+    count: u32,
+    again: Option<Instant>,
 }
 
 /// In milliseconds since 1970.
@@ -50,7 +61,7 @@ impl Times {
 impl Kept {
     /// Goes on from what an earlier run has kept. What can not be read says nothing.
     pub fn restore(store: &Arc<Store>) -> Self {
-        let table = store.table(TABLE);
+        let table = store.vital_table(TABLE);
         let times = match table.get(KEY) {
             Ok(record) => record.and_then(|record| Times::read(&record)),
             Err(error) => {
@@ -65,11 +76,14 @@ impl Kept {
             let shown = crate::moment::rfc3339(wall::now_ms());
             log::warn!("this clock is not set; until it is, the time is taken to be {shown}");
         }
-        Self { table, times: Mutex::new(times) }
+        Self { table, times: Mutex::new(times), failed: Mutex::default() }
     }
 
-    /// Whether time has moved far enough to be written again, or was set back.
+    /// Whether time has moved far enough to be written again, or was set back; a disk that did not take it is given time.
     pub fn wants_writing(&self) -> bool {
+        if self.failed().again.is_some_and(|again| again > Instant::now()) {
+            return false;
+        }
         let (now, kept) = (Times::now(), *self.times());
         let moved = |now: u64, kept: u64| {
             now >= kept.saturating_add(WORTH_WRITING_MS) || now.saturating_add(WORTH_LOWERING_MS) < kept
@@ -88,9 +102,27 @@ impl Kept {
     pub fn keep_now(&self) {
         let times = Times::now();
         match self.table.commit(&[(KEY, Some(&times.write()))]) {
-            Ok(()) => *self.times() = times,
-            Err(error) => log::warn!("keeping the time: {error}"),
+            Ok(()) => {
+                *self.times() = times;
+                *self.failed() = Failed::default();
+            }
+            Err(error) => {
+                let mut failed = self.failed();
+                if failed.count == 0 {
+                    log::warn!(
+                        "keeping the time: {error}; tried again, at least every {} s",
+                        LONGEST.as_secs()
+                    );
+                }
+                let wait = FIRST.saturating_mul(1 << failed.count.min(12)).min(LONGEST);
+                failed.again = Some(Instant::now() + wait);
+                failed.count = failed.count.saturating_add(1);
+            }
         }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
@@ -132,6 +164,29 @@ mod tests {
         assert_eq!(steps.look(begin + second * 3, day * 2), Some(171_795.1));
         assert_eq!(steps.look(begin + second * 4, day * 2 + second), None, "once");
         assert_eq!(steps.look(begin + second * 5, day + second * 2), Some(-86_400.0));
+    }
+
+    #[test]
+    fn a_disk_that_does_not_take_the_time_is_given_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = |free: fn(&std::path::Path) -> std::io::Result<u64>| {
+            Kept::restore(&Store::with_space(dir.path(), free).unwrap())
+        };
+        let full = free(|_| Ok(0));
+        assert!(full.wants_writing());
+        full.keep();
+        assert!(!full.wants_writing(), "it would be tried each second");
+        assert_eq!(*full.times(), Times::default());
+        full.failed().again = Some(Instant::now());
+        assert!(full.wants_writing());
+        full.keep();
+        assert_eq!(full.failed().count, 2);
+        drop(full);
+        // Less than what tables of guests leave free.
+        let scarce = free(|_| Ok(2 << 20));
+        scarce.keep();
+        assert_ne!(*scarce.times(), Times::default());
+        assert_eq!(scarce.failed().count, 0);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Thread {
         Ok(Self { name, thread, ended })
     }
 
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Joins the thread, or leaves it behind at the deadline.
     pub fn join_by(self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());

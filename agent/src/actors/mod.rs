@@ -164,11 +164,24 @@ impl Actors {
         self.house.timers.count()
     }
 
-    /// The wall clock was set; see [`Timers::clock_stepped`].
+    /// The wall clock was set: timers [want writing](Self::want_writing).
     pub fn clock_stepped(&self) {
-        if let Err(error) = self.house.timers.clock_stepped() {
-            log::warn!("noting the new time of timers: {error}; after a restart some may fire early or late");
+        self.house.timers.clock_stepped();
+    }
+
+    /// Whether [`Actors::rewrite_timers`] has something to do.
+    pub fn want_writing(&self) -> bool {
+        self.house.timers.are_stale()
+    }
+
+    /// Writes the timers by the time that the clock was set to. Blocks; to be called again for as long as they
+    /// [want it](Self::want_writing). Says whether it worked.
+    pub fn rewrite_timers(&self) -> bool {
+        let outcome = self.house.timers.rewrite();
+        if let Err(error) = &outcome {
+            log::debug!("noting the new time of timers: {error}");
         }
+        outcome.is_ok()
     }
 
     /// Has every actor take its last event, and ends the timers. Says whether all have by the deadline.

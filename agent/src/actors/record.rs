@@ -37,7 +37,7 @@ pub(super) fn prefix(owner: &str) -> Vec<u8> {
 
 /// On the disk: when it is due and how long its delay is, in milliseconds, then its target and its message. Where the
 /// clock is not set the last time that was known goes on, over restarts as well;
-/// [`super::timers::Timers::clock_stepped`] says what comes then.
+/// [`super::timers::Timers::rewrite`] says what comes then.
 pub(super) fn write(timer: &Timer, delay: Duration) -> Vec<u8> {
     let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     let due = wall::now_ms().saturating_add(delay);

@@ -5,6 +5,7 @@
 //! that clock steps. After a restart it may be wrong: a timer then fires no later than its whole delay from now.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(super) struct Timers {
     table: Table,
     state: Mutex<State>,
     changed: Condvar,
+    /// The clock was set, and what is on the disk is still by the time before.
+    stale: AtomicBool,
 }
 
 #[derive(Default)]
@@ -76,11 +79,13 @@ impl Timers {
                 }
                 None => {
                     log::error!("a timer on the disk can not be read and is dropped");
-                    table.remove_lazily(&key)?;
+                    if let Err(error) = table.remove_lazily(&key) {
+                        log::warn!("removing it: {error}; the next start tries again");
+                    }
                 }
             }
         }
-        Ok(Self { table, state: Mutex::new(state), changed: Condvar::new() })
+        Ok(Self { table, state: Mutex::new(state), changed: Condvar::new(), stale: AtomicBool::new(false) })
     }
 
     /// Sets a timer; it is on the disk when this returns.
@@ -167,9 +172,24 @@ impl Timers {
         self.table.commit(&removals)
     }
 
-    /// The wall clock was set: on the disk every timer that is to come is due by the new time, so that a restart keeps
-    /// what is left of its delay.
-    pub(super) fn clock_stepped(&self) -> Result<(), StoreError> {
+    /// The wall clock was set: [`Timers::rewrite`] is due.
+    pub(super) fn clock_stepped(&self) {
+        self.stale.store(true, Relaxed);
+    }
+
+    /// Whether timers on the disk are still by the time before the clock was set.
+    pub(super) fn are_stale(&self) -> bool {
+        self.stale.load(Relaxed)
+    }
+
+    /// Has every timer that is to come be due by the new time on the disk, so that a restart keeps what is left of its
+    /// delay. Where that fails they are stale still.
+    pub(super) fn rewrite(&self) -> Result<(), StoreError> {
+        self.stale.store(false, Relaxed);
+        self.write_all().inspect_err(|_| self.stale.store(true, Relaxed))
+    }
+
+    fn write_all(&self) -> Result<(), StoreError> {
         let now = Instant::now();
         // Held to the end: what is over or forgotten meanwhile must not come back.
         let state = self.state();
@@ -257,6 +277,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
     use crate::store::Store;
 
@@ -294,6 +316,34 @@ mod tests {
     }
 
     #[test]
+    fn one_that_can_not_be_read_keeps_none_from_firing_on_a_full_disk_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = table(&dir);
+        let timers = Timers::restore(whole.clone()).unwrap();
+        assert!(timers.set("f", Duration::ZERO, "g", "now".into()).is_ok());
+        whole.commit(&[(b"none of ours", Some(b"short"))]).unwrap();
+        drop((timers, whole));
+        let full = Store::with_space(dir.path(), |_| Ok(0)).unwrap().table("timers");
+        let timers = Timers::restore(full).unwrap();
+        assert_eq!((timers.count(), texts(&timers, 1)), (1, vec!["now".to_owned()]));
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_when_the_clock_was_set_is_still_to_be_written() {
+        static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+        let dir = tempfile::tempdir().unwrap();
+        let table = Store::with_space(dir.path(), |_| Ok(FREE.load(Relaxed))).unwrap().table("timers");
+        let timers = Timers::restore(table).unwrap();
+        assert!(timers.set("f", Duration::from_secs(60), "g", Vec::new()).is_ok());
+        assert!(!timers.are_stale());
+        timers.clock_stepped();
+        FREE.store(0, Relaxed);
+        assert!(timers.rewrite().is_err() && timers.are_stale());
+        FREE.store(u64::MAX, Relaxed);
+        assert!(timers.rewrite().is_ok() && !timers.are_stale());
+    }
+
+    #[test]
     fn a_timer_keeps_what_is_left_of_its_delay_when_the_clock_was_set() {
         let dir = tempfile::tempdir().unwrap();
         let table = table(&dir);
@@ -313,7 +363,7 @@ mod tests {
         timers.state().shares.entry("f".into()).or_default().ids.insert(1);
         table.commit(&[(&timer.key.bytes(), Some(&written))]).unwrap();
         assert_eq!(left(&table), (timer.clone(), Duration::ZERO));
-        timers.clock_stepped().unwrap();
+        timers.rewrite().unwrap();
         let (again, rest) = left(&table);
         assert_eq!(again, timer);
         assert!(rest <= hour && rest > hour - Duration::from_secs(60), "{rest:?}");
@@ -321,11 +371,11 @@ mod tests {
         let mut written = record::write(&timer, hour + day);
         written[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
         table.commit(&[(&timer.key.bytes(), Some(&written))]).unwrap();
-        timers.clock_stepped().unwrap();
+        timers.rewrite().unwrap();
         assert!(left(&table).1 <= hour);
         // And what is over does not come back.
         timers.over(&timer);
-        timers.clock_stepped().unwrap();
+        timers.rewrite().unwrap();
         assert_eq!(table.scan(b"").unwrap(), []);
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use twinlet_host::wall;
 
 use crate::actors::Actors;
@@ -32,16 +33,18 @@ impl Circumstances {
     pub(super) async fn run(mut self) {
         let mut steps = Steps::from(Instant::now(), wall::now());
         let mut session = 0;
+        let mut writing: Option<JoinHandle<bool>> = None;
+        let mut failing = false;
         loop {
             if let Ok(Err(_gone)) = tokio::time::timeout(LOOK_EVERY, self.connection.changed()).await {
                 return;
             }
             wall::look();
-            let stepped = steps.look(Instant::now(), wall::now());
-            if let Some(by) = stepped {
+            if let Some(by) = steps.look(Instant::now(), wall::now()) {
                 log::info!("the clock was set by {by:+.0} s");
                 self.clock_steps.due();
                 self.changes.due();
+                self.actors.clock_stepped();
             }
             let is_up = match *self.connection.borrow_and_update() {
                 Connection::Up { session } => Some(session),
@@ -53,15 +56,25 @@ impl Circumstances {
                 session = up;
                 self.changes.due();
             }
-            let (time, actors) = (self.time.clone(), self.actors.clone());
-            if stepped.is_some() || time.wants_writing() {
-                // It waits for the disk, which this thread must not.
-                tokio::task::spawn_blocking(move || {
-                    time.keep();
-                    if stepped.is_some() {
-                        actors.clock_stepped();
+            if writing.as_ref().is_none_or(JoinHandle::is_finished) {
+                if let Some(done) = writing.take() {
+                    let fails = !done.await.unwrap_or(false);
+                    if fails && !failing {
+                        log::warn!(
+                            "timers could not be written by the new time, which is tried again; after a restart some \
+                             may fire early or late until then"
+                        );
                     }
-                });
+                    failing = fails;
+                }
+                if self.actors.want_writing() || self.time.wants_writing() {
+                    let (time, actors) = (self.time.clone(), self.actors.clone());
+                    // It waits for the disk, which this thread must not.
+                    writing = Some(tokio::task::spawn_blocking(move || {
+                        time.keep();
+                        !actors.want_writing() || actors.rewrite_timers()
+                    }));
+                }
             }
             self.clock_steps.tell(Instant::now());
             self.changes.tell(Instant::now());

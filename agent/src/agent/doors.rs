@@ -115,17 +115,26 @@ impl Guarded {
     }
 }
 
-/// The database was set aside, and a new one begun: who may come in must not depend on what is lost.
+/// Records of the database may be lost: who may come in must not depend on what is. Says whether that is noted.
 #[cfg(feature = "public-door")]
-pub(super) fn store_lost(store: &Arc<Store>) {
-    if let Err(error) = Access::store_lost(store) {
-        log::error!("noting that used nonces are lost: {error}");
+pub(super) fn store_lost(store: &Arc<Store>) -> bool {
+    let Some(losses) = store.untold_loss() else { return true };
+    let noted = Access::store_lost(store);
+    match &noted {
+        Ok(()) => store.told_of_loss(losses),
+        Err(error) => log::debug!("noting that used nonces may be lost: {error}"),
     }
+    noted.is_ok()
 }
 
 /// Nobody signs where there is no public door.
 #[cfg(not(feature = "public-door"))]
-pub(super) fn store_lost(_: &Arc<Store>) {}
+pub(super) fn store_lost(store: &Arc<Store>) -> bool {
+    if let Some(losses) = store.untold_loss() {
+        store.told_of_loss(losses);
+    }
+    true
+}
 
 /// Opens both doors, or where this build has no public one, the local one and a loopback address.
 pub(super) fn open_doors(

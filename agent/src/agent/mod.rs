@@ -115,7 +115,11 @@ impl Agent {
         let time = Arc::new(Kept::restore(&store));
         if let Some(aside) = aside {
             log::error!("the database was damaged; it is kept as {}", aside.display());
-            doors::store_lost(&store);
+        }
+        if !doors::store_lost(&store) {
+            log::error!(
+                "used nonces may be lost, which can not be noted: signed requests are refused until it is"
+            );
         }
         Self::assemble(config, (state, node), (store.clone(), time), (guard, trust)).inspect_err(|_| {
             // The database is not at fault.

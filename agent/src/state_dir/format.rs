@@ -5,7 +5,7 @@
 //! | format | what changed |
 //! | --- | --- |
 //! | 0 | no file `format`; `node_id` and `device.key` without a checksum |
-//! | 1 | `node_id.check` beside `node_id`, a checksum in `device.key`, `desired.json` beside the database |
+//! | 1 | `node_id.check` beside `node_id`, a checksum in `device.key`, `desired.copy` beside the database |
 
 use std::fs;
 use std::io;

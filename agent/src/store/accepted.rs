@@ -1,11 +1,13 @@
 //! The accepted desired state, twice: in sled, and in a file beside it, so that the node has it as long as one of the
-//! two is whole. sled has it first; the file follows, and is written again where that failed.
+//! two is whole. sled has it first; the file follows, and is written again where that failed. A count of the changes is
+//! stored with it, which tells the newer of the two: deployments and changes by the API leave `$version` as it is.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{Store, StoreError};
@@ -17,6 +19,8 @@ const ACCEPTED: &str = "accepted";
 /// The file beside the database: a line with a digest, then JSON.
 const COPY: &str = "desired.copy";
 const HEAD: &str = "twinlet desired state 1 ";
+/// The count's name beside the members of the desired state.
+const CHANGES: &str = "changes";
 
 impl Store {
     /// The desired state that was accepted last, if any was.
@@ -27,7 +31,9 @@ impl Store {
             self.read(ACCEPTED).and_then(|bytes| bytes.map(|bytes| Ok((read(&bytes)?, bytes))).transpose());
         let copy = read_copy(&self.copy()).and_then(|bytes| Some((read(&bytes).ok()?, bytes)));
         match (kept, copy) {
-            (Ok(Some((kept, bytes))), Some((copy, in_copy))) if copy.version() > kept.version() => {
+            (Ok(Some((kept, bytes))), Some((copy, in_copy)))
+                if (changes(&in_copy), copy.version()) > (changes(&bytes), kept.version()) =>
+            {
                 log::error!("the database has gone back in time: the desired state is taken from {COPY}");
                 log::debug!("{} bytes there, {} here", in_copy.len(), bytes.len());
                 self.restore(&in_copy);
@@ -51,10 +57,24 @@ impl Store {
 
     /// Keeps a desired state; when this returns it is on the disk.
     pub fn keep_accepted(&self, accepted: &Accepted) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(accepted).map_err(io::Error::from)?;
+        let mut value = serde_json::to_value(accepted).map_err(io::Error::from)?;
+        if let Some(members) = value.as_object_mut() {
+            members.insert(CHANGES.into(), self.last_change()?.saturating_add(1).into());
+        }
+        let bytes = serde_json::to_vec(&value).map_err(io::Error::from)?;
         self.write(ACCEPTED, &bytes)?;
         self.keep_copy(&bytes);
         Ok(())
+    }
+
+    /// The highest count of changes that either of the two says.
+    fn last_change(&self) -> Result<u64, StoreError> {
+        let kept = match self.read(ACCEPTED) {
+            Err(StoreError::Damaged(_) | StoreError::Format(..)) => None,
+            kept => kept?,
+        };
+        let both = [kept, read_copy(&self.copy())];
+        Ok(both.iter().flatten().map(|bytes| changes(bytes)).max().unwrap_or_default())
     }
 
     /// Copies the copy, where there is one, for whoever looks at a database elsewhere.
@@ -99,6 +119,16 @@ pub(super) fn mend_copy(store: &Store) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// The count of changes that is stored with a desired state; versions of the agent from before there was one say none.
+fn changes(bytes: &[u8]) -> u64 {
+    #[derive(Default, Deserialize)]
+    struct Count {
+        #[serde(default)]
+        changes: u64,
+    }
+    serde_json::from_slice::<Count>(bytes).unwrap_or_default().changes
 }
 
 /// What a copy holds, if it is one.

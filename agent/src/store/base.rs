@@ -34,9 +34,11 @@ pub(super) struct Open {
 #[derive(Clone, Debug)]
 pub(super) struct Trouble {
     pub(super) why: String,
-    /// The disk was full: what was written before is sound. After any other error the kernel may have dropped pages
-    /// that it could not write, and says so only once; what is in the file is then not to be relied on.
+    /// The disk was full: nothing is to be tried before it has room.
     pub(super) was_full: bool,
+    /// What is in the file is not to be relied on: the kernel may have dropped pages that it could not write, and says so
+    /// only once. Where sled itself was told that the disk is full, what was written before is sound.
+    pub(super) is_suspect: bool,
 }
 
 /// The database, for as long as it may be read, or changed by this thread alone.
@@ -99,6 +101,16 @@ impl Base {
         guard.clone().ok_or_else(|| self.unusable())
     }
 
+    /// What is open, whether it takes writes or not, without the lock.
+    pub(super) fn whatever_is_open(&self) -> Option<Arc<Open>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for those who began to write before it took no more writes.
+    pub(super) fn wait_for_writers(&self) {
+        drop(self.place());
+    }
+
     /// The place of what is open, for whoever opens it anew.
     pub(super) fn place(&self) -> RwLockWriteGuard<'_, Option<Arc<Open>>> {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
@@ -108,7 +120,7 @@ impl Base {
     pub(super) fn wrote<T>(&self, outcome: Result<T, sled::Error>) -> Result<T, StoreError> {
         outcome.map_err(|error| {
             let was_full = matches!(&error, sled::Error::Io(error) if is_full(error));
-            self.note(&error.to_string(), was_full);
+            self.note(&error.to_string(), was_full, !was_full);
             StoreError::Sled(error)
         })
     }
@@ -116,16 +128,16 @@ impl Base {
     /// Takes note where making durable failed.
     pub(super) fn synced(&self, outcome: io::Result<()>) -> Result<(), StoreError> {
         outcome.map_err(|error| {
-            self.note(&error.to_string(), false);
+            self.note(&error.to_string(), is_full(&error), true);
             StoreError::Io(error)
         })
     }
 
-    fn note(&self, why: &str, was_full: bool) {
+    fn note(&self, why: &str, was_full: bool, is_suspect: bool) {
         let mut trouble = self.trouble();
         if trouble.is_none() {
             log::error!("the database takes no writes until it is opened anew: {why}");
-            *trouble = Some(Trouble { why: why.to_owned(), was_full });
+            *trouble = Some(Trouble { why: why.to_owned(), was_full, is_suspect });
         }
     }
 

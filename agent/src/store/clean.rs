@@ -18,7 +18,12 @@ fn mark(db: &Path) -> PathBuf {
 
 /// Notes what a database is like that was closed. What is written to it later makes the mark void by itself.
 pub(super) fn note(db: &Path) -> io::Result<()> {
-    let file = File::open(db.join("db"))?;
+    wait_for(&File::open(db.join("db"))?)?;
+    write_durably(&mark(db), &digest(db)?)
+}
+
+/// Waits until sled has let go of its file: it does so on threads of its own.
+pub(super) fn wait_for(file: &File) -> io::Result<()> {
     let until = Instant::now() + LET_GO;
     while let Err(error) = file.try_lock_shared() {
         match error {
@@ -27,7 +32,7 @@ pub(super) fn note(db: &Path) -> io::Result<()> {
             TryLockError::Error(error) => return Err(error),
         }
     }
-    write_durably(&mark(db), &digest(db)?)
+    Ok(())
 }
 
 /// What a mark says of a database.

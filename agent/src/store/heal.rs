@@ -1,7 +1,7 @@
 //! Opens the database anew once a write has failed, as soon as the disk takes writes again, and looks after one who
 //! waits for sled in vain. Whoever runs the agent calls [`Store::tend`] every now and then.
 
-use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use super::accepted::mend_copy;
 use super::base::{Open, Trouble};
 use super::clean::Found;
+use super::commit::Alone;
 use super::open::{open, open_database};
-use super::{RESERVE_OF_RECORDS, Store, StoreError, salvage};
+use super::probe::{self, Verdict};
+use super::space::bytes_of;
+use super::{RESERVE_OF_RECORDS, Store, StoreError, replace, salvage};
 use crate::state_dir::{aside, write_durably};
 
 /// The first wait after a try that failed; doubled each time.
@@ -93,8 +96,9 @@ impl Store {
 
     /// Has sled say once more what it knows to those who wait. On a disk that is merely slow it waits with them.
     fn nudge(&self) {
-        let open = self.base.current();
-        if let Err(error) = open.and_then(|open| self.base.wrote(open.db.flush())) {
+        // Just then it is in trouble, mostly.
+        let Some(open) = self.base.whatever_is_open() else { return };
+        if let Err(error) = self.base.wrote(open.db.flush()) {
             log::debug!("those who wait for the disk are told: {error}");
         }
     }
@@ -102,75 +106,85 @@ impl Store {
     /// Opens it anew. False where that has to wait: for room, or for whoever is at the disk.
     fn heal(&self, trouble: &Trouble) -> Result<bool, StoreError> {
         let Some(alone) = self.committer.alone() else { return Ok(false) };
-        let space = &self.base.space;
-        if trouble.was_full && (space.free)(&space.dir)? < RESERVE_OF_RECORDS {
+        let (space, open) = (&self.base.space, self.base.whatever_is_open());
+        let suspect = open.filter(|open| trouble.is_suspect && open.elsewhere.is_none());
+        let of_rebuilding = if suspect.is_some() { bytes_of(&space.dir)? } else { 0 };
+        if (trouble.was_full || suspect.is_some())
+            && (space.free)(&space.dir)? < RESERVE_OF_RECORDS.saturating_add(of_rebuilding)
+        {
             return Ok(false);
         }
         if !trouble.was_full {
             // As long as not even a small file can be written, nothing is to be closed.
             write_durably(&self.state.join("disk.check"), b"written and synced to see whether that works\n")?;
         }
-        let mut place = self.base.place();
-        alone.fail_those_who_wait(&trouble.why);
-        let before = place.take();
-        let is_suspect = |open: &Open| !trouble.was_full && open.elsewhere.is_none();
-        match before {
-            Some(open) if is_suspect(&open) => {
-                if let Err(error) = rebuild(&open, &space.dir) {
-                    *place = Some(open);
-                    return Err(error);
-                }
-                // Closing syncs the file, and sled ends the process where that fails; its place is taken already.
-                std::mem::forget(open);
-            }
-            before => drop(before),
-        }
-        let (db, aside) = open_database(&space.dir, self.program.as_deref(), false, Found::Unmarked)?;
-        *place = Some(Arc::new(Open::new(db, &space.dir)?));
-        drop(place);
-        if let Some(aside) = aside {
-            log::error!("the database was damaged; it is kept as {}", aside.display());
+        let lost = match suspect {
+            Some(suspect) => self.rebuild(&alone, &suspect, &trouble.why)?,
+            None => self.reopen(&alone, &trouble.why)?,
+        };
+        if lost {
+            self.lose();
         }
         self.base.healed();
         log::info!("the database takes writes again");
         Ok(true)
     }
-}
 
-/// Writes all that the database knows into a new one, and puts that in its place. What the kernel could not write of
-/// the old file may be lost in it without a trace.
-fn rebuild(old: &Open, dir: &Path) -> Result<(), StoreError> {
-    let fresh = dir.with_added_extension("new");
-    aside::remove(&fresh)?;
-    let new = open(&fresh)?;
-    let copied = salvage::copy(&old.db, &new).and_then(|copied| {
-        File::open(fresh.join("db"))?.sync_all()?;
-        File::open(&fresh)?.sync_all()?;
-        Ok(copied)
-    });
-    let (records, whole) = match copied {
-        Ok(copied) => copied,
-        Err(error) => {
-            // See above: it must not sync when it is closed.
-            std::mem::forget(new);
-            aside::remove(&fresh)?;
-            return Err(error);
+    /// Writes all that the database knows into a new one, and puts that in its place: what the kernel could not write of
+    /// the old file may be lost in it without a trace. Others read on until the new one is there. Says whether something
+    /// is lost.
+    fn rebuild(&self, alone: &Alone, old: &Open, why: &str) -> Result<bool, StoreError> {
+        let dir = &self.base.space.dir;
+        self.base.wait_for_writers();
+        let (records, whole) = replace::fill(dir, |new| salvage::copy(&old.db, new))?;
+        if let Some(program) = &self.program
+            && let Verdict::Damaged(why) = probe::check(program, &replace::fresh(dir))
+        {
+            return Err(io::Error::other(format!("what was written anew is damaged as well: {why}")).into());
         }
-    };
-    drop(new);
-    if !whole {
-        log::error!("some records of the database can not be read, and are lost");
+        let gone = replace::failed(dir);
+        let mut place = self.base.place();
+        alone.fail_those_who_wait(why);
+        replace::swap(dir, &gone)?;
+        // Closing syncs the file, and sled ends the process where that fails; its place is taken already.
+        std::mem::forget(place.take());
+        *place = Some(Arc::new(Open::new(open(dir)?, dir)?));
+        drop(place);
+        log::warn!("the database was written anew with {records} records");
+        if !whole {
+            log::error!("some records of the database can not be read, and are lost");
+        }
+        if let Err(error) = aside::remove(&gone) {
+            log::warn!("{}: {error}", gone.display());
+        }
+        Ok(!whole)
     }
-    let gone = dir.with_added_extension("failed");
-    aside::remove(&gone)?;
-    fs::rename(dir, &gone)?;
-    fs::rename(&fresh, dir)?;
-    if let Some(state) = dir.parent() {
-        File::open(state)?.sync_all()?;
+
+    /// Closes the database and opens what is on the disk. Says whether something is lost.
+    fn reopen(&self, alone: &Alone, why: &str) -> Result<bool, StoreError> {
+        let dir = &self.base.space.dir;
+        let open = || {
+            let (db, aside) = open_database(dir, self.program.as_deref(), false, Found::Unmarked)?;
+            Ok::<_, StoreError>((Arc::new(Open::new(db, dir)?), aside))
+        };
+        let is_elsewhere = self.base.whatever_is_open().is_some_and(|open| open.elsewhere.is_some());
+        // The one on the disk is nobody's yet: others read on in memory meanwhile.
+        let opened = if is_elsewhere { Some(open()?) } else { None };
+        let mut place = self.base.place();
+        alone.fail_those_who_wait(why);
+        // One on the disk is to let go of its file first.
+        drop(place.take());
+        let (opened, aside) = match opened {
+            Some(opened) => opened,
+            None => open()?,
+        };
+        *place = Some(opened);
+        drop(place);
+        if let Some(aside) = &aside {
+            log::error!("the database was damaged; it is kept as {}", aside.display());
+        }
+        Ok(aside.is_some())
     }
-    aside::remove(&gone)?;
-    log::warn!("the database was written anew with {records} records");
-    Ok(())
 }
 
 #[cfg(test)]

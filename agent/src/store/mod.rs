@@ -10,9 +10,10 @@
 //! | `base` | the database behind a lock, and why it takes no writes |
 //! | `commit` | one `fsync` for all that wait for one |
 //! | `heal` | opens it anew after a write that failed |
+//! | `loss` | who is to know that records may be lost |
 //! | `open`, `elsewhere` | what to do with what a crash left; and where the disk lets nothing be opened |
 //! | `clean`, `probe` | whether it ended in good order; else a child looks at it first |
-//! | `salvage` | carries what can be read into a new one |
+//! | `salvage`, `replace` | carries what can be read into a new one, and puts that in its place |
 //! | `space` | whether the disk has room |
 //! | `starts` | how many starts did not get through |
 //!
@@ -27,9 +28,11 @@ mod commit;
 mod elsewhere;
 mod heal;
 mod layout;
+mod loss;
 mod open;
 mod probe;
 mod record;
+mod replace;
 mod salvage;
 mod space;
 mod starts;
@@ -115,6 +118,9 @@ pub struct Store {
     healing: Mutex<Healing>,
     /// Records of tables that were found damaged since the start.
     damaged: AtomicU64,
+    /// Times that records may have been lost, and how many of them those know who depend on what was there.
+    losses: AtomicU64,
+    losses_told: AtomicU64,
     /// The copy of the accepted desired state is not what the database has.
     copy_is_old: AtomicBool,
     /// Counts starts that did not get to [`Store::started`].
@@ -161,9 +167,8 @@ impl Store {
         };
         let base = Arc::new(Base::new(open, trouble, Space::of(dir)));
         let store = Self::with(state, base, starts, program);
-        if found == Found::Changed || aside.is_some() {
-            // What is missing can not be counted; that something may be is to be seen.
-            store.damaged.fetch_add(1, Relaxed);
+        if found == Found::Changed || aside.is_some() || store.loss_mark().exists() {
+            store.lose();
         }
         Ok((store, aside))
     }
@@ -175,6 +180,8 @@ impl Store {
             base,
             healing: Mutex::default(),
             damaged: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
+            losses_told: AtomicU64::new(0),
             copy_is_old: AtomicBool::new(false),
             starts,
             program,

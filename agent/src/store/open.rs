@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::clean::Found;
 use super::probe::{self, Verdict};
-use super::{StoreError, salvage};
+use super::{StoreError, loss, replace, salvage};
 use crate::state_dir::aside;
 
 /// sled keeps at least the page of each of its 256 shards that was used last, and forgets others late: a larger cache
@@ -100,7 +100,7 @@ pub(super) fn open_database(
     doubted: bool,
     found: Found,
 ) -> Result<(sled::Db, Option<PathBuf>), StoreError> {
-    finish_rebuilding(dir)?;
+    let finished = replace::finish(dir)?;
     if found == Found::Changed {
         log::error!("the database was changed while no agent ran, as by a bad block: records may be missing");
     }
@@ -119,23 +119,31 @@ pub(super) fn open_database(
     if why.is_none()
         && let Some(db) = open_or_repair(dir)?
     {
-        return Ok((db, None));
+        return Ok((db, finished));
     }
     log::error!("database {}: {}", dir.display(), why.as_deref().unwrap_or("it does not open"));
-    let aside = set_aside(dir)?;
-    let db = open(dir)?;
-    let saved = match program {
-        Some(program) => probe::salvage(program, &aside, &db),
-        None => match open_or_repair(&aside) {
-            Ok(Some(old)) => salvage::copy(&old, &db).map(|(records, _)| records),
-            _ => Ok(0),
-        },
-    };
-    match saved {
-        Ok(records) => log::warn!("{records} records were saved from {}", aside.display()),
-        Err(error) => log::error!("saving records from {}: {error}", aside.display()),
-    }
-    Ok((db, Some(aside)))
+    let records = replace::fill(dir, |new| {
+        let saved = match program {
+            Some(program) => probe::salvage(program, dir, new),
+            None => match open_or_repair(dir) {
+                Ok(Some(old)) => salvage::copy(&old, new).map(|(records, _)| records),
+                _ => Ok(0),
+            },
+        };
+        match saved {
+            // The old one is still in its place, and there may be room the next time.
+            Err(error) if !is_damage(&error) => Err(error),
+            Err(error) => {
+                log::error!("saving records from {}: {error}", dir.display());
+                Ok(0)
+            }
+            saved => saved,
+        }
+    })?;
+    loss::note(dir);
+    let aside = replace::swap_and_keep(dir)?;
+    log::warn!("{records} records were saved from {}", aside.display());
+    Ok((open(dir)?, Some(aside)))
 }
 
 /// What does not fit in the directory of a database, if anything: where a file should be there is something else.
@@ -153,32 +161,6 @@ fn misfit(dir: &Path) -> Result<Option<String>, StoreError> {
         }
     }
     Ok(None)
-}
-
-/// The agent may have ended while a new database was to take the place of an old one.
-fn finish_rebuilding(dir: &Path) -> io::Result<()> {
-    let (fresh, failed) = (dir.with_added_extension("new"), dir.with_added_extension("failed"));
-    if !dir.exists() && failed.exists() && fresh.exists() {
-        fs::rename(&fresh, dir)?;
-    }
-    for left in [fresh, failed] {
-        if let Err(error) = aside::remove(&left) {
-            log::warn!("{}: {error}", left.display());
-        }
-    }
-    Ok(())
-}
-
-/// Keeps the database under another name, and of those that were set aside before the last one.
-fn set_aside(dir: &Path) -> io::Result<PathBuf> {
-    let aside = dir.with_file_name("db.damaged");
-    let before = dir.with_file_name("db.damaged.before");
-    if fs::symlink_metadata(&aside).is_ok() {
-        aside::remove(&before)?;
-        fs::rename(&aside, &before)?;
-    }
-    fs::rename(dir, &aside)?;
-    Ok(aside)
 }
 
 #[cfg(test)]

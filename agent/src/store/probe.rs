@@ -11,6 +11,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use super::StoreError;
 use super::open::open_or_repair;
 use super::salvage::{receive, send};
+use super::space::bytes_of;
 
 /// The argument that makes this binary a prober.
 const CHILD: &str = "database-probe";
@@ -20,8 +21,13 @@ const BACKWARD: &str = "backward";
 /// The child's exit codes, from sysexits.h: it is damaged; that can not be told.
 const EX_DATAERR: u8 = 65;
 const EX_TEMPFAIL: u8 = 75;
+/// Signals that say nothing of the database. One that leads in a circle is found by starts that do not get through.
+const OF_OTHERS: [i32; 6] =
+    [libc::SIGKILL, libc::SIGALRM, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 /// Seconds that a child may take, by the clock on the wall: a damaged tree may lead in a circle.
 const LONGEST: u32 = 30;
+/// Bytes of the database for which it may take a second more.
+const BYTES_A_SECOND: u64 = 1 << 20;
 /// Bytes of address space that a child may have: a damaged length may ask for anything.
 const MEMORY: u64 = 1 << 30;
 /// What is read of a child's complaint.
@@ -59,8 +65,10 @@ pub(super) fn check(program: &Path, dir: &Path) -> Verdict {
         Some(0) => Verdict::Sound,
         Some(code) if code == i32::from(EX_DATAERR) => Verdict::Damaged(said),
         Some(code) if code == i32::from(EX_TEMPFAIL) => Verdict::Unknown(said),
-        // The system needed the memory, or somebody ends all that is there.
-        None if status.signal() == Some(libc::SIGKILL) => Verdict::Unknown("its reader was killed".into()),
+        // The system needed the memory, somebody ends all that is there, or it took too long on a slow disk.
+        None if status.signal().is_some_and(|signal| OF_OTHERS.contains(&signal)) => {
+            Verdict::Unknown(format!("its reader was ended by {status}"))
+        }
         _ => Verdict::Damaged(format!("it ended its reader by {status}")),
     }
 }
@@ -82,7 +90,6 @@ pub(super) fn salvage(program: &Path, from: &Path, to: &sled::Db) -> Result<usiz
             break;
         }
     }
-    to.flush()?;
     Ok(saved)
 }
 
@@ -99,7 +106,7 @@ pub fn child_main() -> Option<ExitCode> {
         return None;
     }
     let (what, dir) = (args.next()?, PathBuf::from(args.next()?));
-    limit();
+    limit(&dir);
     let read = if what == CHECK { check_here(&dir) } else { print_here(&dir, what == BACKWARD) };
     Some(match read {
         Ok(()) => ExitCode::SUCCESS,
@@ -147,14 +154,46 @@ fn print_here(dir: &Path, backward: bool) -> Result<(), Ended> {
     if backward { db.iter().rev().try_for_each(&mut print) } else { db.iter().try_for_each(&mut print) }
 }
 
-/// This process' limits: the time it has, its address space, no core file.
-fn limit() {
+/// This process' limits: its parent's life, the time it has, its address space, no core file.
+fn limit(dir: &Path) {
+    // SAFETY: it takes a number, and no pointer; without it the child is only ended by the alarm.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let more = bytes_of(dir).unwrap_or_default() / BYTES_A_SECOND;
+    let seconds = LONGEST.saturating_add(u32::try_from(more).unwrap_or(u32::MAX));
     // SAFETY: it has no preconditions; the signal ends this process, as it should.
-    unsafe { libc::alarm(LONGEST) };
+    unsafe { libc::alarm(seconds) };
     for (resource, value) in [(libc::RLIMIT_AS, MEMORY), (libc::RLIMIT_CORE, 0)] {
         let value = libc::rlim_t::try_from(value).unwrap_or(libc::RLIM_INFINITY);
         let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
         // SAFETY: `limit` is a valid rlimit, which the call only reads. Without it the child is merely unbounded.
         unsafe { libc::setrlimit(resource, &raw const limit) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_what_a_reader_did_to_itself_is_the_databases_fault() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let program = dir.path().join("reader");
+        let after = |line: &str| {
+            std::fs::write(&program, format!("#!/bin/sh\n{line}\n"))?;
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700))?;
+            Ok::<_, io::Error>(check(&program, dir.path()))
+        };
+        for signal in ["ALRM", "TERM", "INT", "HUP", "KILL"] {
+            let found = after(&format!("kill -{signal} $$"))?;
+            assert!(matches!(found, Verdict::Unknown(_)), "{signal}: {found:?}");
+        }
+        for line in ["kill -SEGV $$", "kill -ABRT $$", "exit 65", "exit 101"] {
+            let found = after(line)?;
+            assert!(matches!(found, Verdict::Damaged(_)), "{line}: {found:?}");
+        }
+        assert_eq!(after("exit 0")?, Verdict::Sound);
+        Ok(())
     }
 }

@@ -20,6 +20,11 @@ pub(super) struct Space {
     told: AtomicBool,
 }
 
+/// What the files in a directory have.
+pub(super) fn bytes_of(dir: &Path) -> io::Result<u64> {
+    std::fs::read_dir(dir)?.try_fold(0u64, |sum, entry| Ok(sum.saturating_add(entry?.metadata()?.len())))
+}
+
 impl Space {
     /// That of a directory, as the system knows it.
     pub(super) fn of(dir: PathBuf) -> Self {

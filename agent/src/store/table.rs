@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::base::{Exclusive, Shared};
 use super::commit::Pending;
 use super::layout::{self, Head};
-use super::{RESERVE_OF_ALL, RESERVE_OF_TABLES, Store, StoreError};
+use super::{RESERVE_OF_ALL, RESERVE_OF_RECORDS, RESERVE_OF_TABLES, Store, StoreError};
 use crate::metrics::disk::Purpose;
 
 /// Bytes of the largest value.
@@ -22,6 +22,8 @@ pub const MAX_KEY_BYTES: usize = 512;
 pub struct Table {
     store: Arc<Store>,
     name: &'static str,
+    /// Bytes that must be free for a new value.
+    reserve: u64,
 }
 
 /// A key and its value.
@@ -31,11 +33,21 @@ impl Store {
     /// The table of this name, which holds no `/`. It is there as soon as something is in it.
     pub fn table(self: &Arc<Self>, name: &'static str) -> Table {
         debug_assert!(!name.is_empty() && !name.contains('/'), "{name}");
-        Table { store: self.clone(), name }
+        Table { store: self.clone(), name, reserve: RESERVE_OF_TABLES }
+    }
+
+    /// The same for the few bytes that the agent itself needs to keep on a disk that is nearly full.
+    pub fn vital_table(self: &Arc<Self>, name: &'static str) -> Table {
+        Table { reserve: RESERVE_OF_RECORDS, ..self.table(name) }
     }
 }
 
 impl Table {
+    /// What it is a table of.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Sets keys, or with none removes them: all or nothing, and on the disk when this returns. Of a key that comes
     /// more than once the last change counts.
     pub fn commit(&self, changes: &[(&[u8], Option<&[u8]>)]) -> Result<(), StoreError> {
@@ -52,7 +64,7 @@ impl Table {
             }
         }
         let grows = changes.iter().any(|(_, value)| value.is_some());
-        self.store.base.space.check(if grows { RESERVE_OF_TABLES } else { RESERVE_OF_ALL })?;
+        self.store.base.space.check(if grows { self.reserve } else { RESERVE_OF_ALL })?;
         let changes: BTreeMap<&[u8], Option<&[u8]>> = changes.iter().copied().collect();
         let db = self.exclusive()?;
         let mut batch = sled::Batch::default();
@@ -92,8 +104,8 @@ impl Table {
         Ok(first.map(|first| length(&first)))
     }
 
-    /// The records whose keys begin so, in the order of their keys. Damaged ones are left out, logged, counted and
-    /// removed.
+    /// The records whose keys begin so, in the order of their keys. Damaged ones are left out, logged, counted and, where
+    /// the disk lets them be, removed.
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<Record>, StoreError> {
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
         let db = self.shared()?;
@@ -108,7 +120,13 @@ impl Table {
             }
         }
         drop(db);
-        damaged.iter().try_for_each(|key| self.discard_damaged(key))?;
+        for key in &damaged {
+            // On a full or a broken disk it stays; what is whole is to be had all the same.
+            if let Err(error) = self.discard_damaged(key) {
+                self.store.damaged.fetch_add(1, Relaxed);
+                log::error!("a damaged record of {} is left out but not removed: {error}", self.name);
+            }
+        }
         Ok(records)
     }
 
@@ -207,10 +225,10 @@ impl Table {
         let Some(first) = db.get(layout::key(self.name, key))? else { return Ok(()) };
         if let Err(error @ StoreError::Damaged(_)) = self.assemble(&db, key, &first) {
             log::error!("{error}; it is removed");
-            self.store.damaged.fetch_add(1, Relaxed);
             let mut batch = sled::Batch::default();
             self.stage(&db, &mut batch, key, None)?;
             self.store.base.wrote(db.apply_batch(batch))?;
+            self.store.damaged.fetch_add(1, Relaxed);
         }
         Ok(())
     }

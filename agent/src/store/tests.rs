@@ -126,6 +126,25 @@ fn a_damaged_record_is_found_counted_and_removed_and_the_others_stay() -> Outcom
 }
 
 #[test]
+fn a_damaged_record_keeps_nobody_from_the_others_where_it_can_not_be_removed() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let store = opened(&dir);
+    let table = store.table("a");
+    table.commit(&[(b"1", Some(b"one")), (b"2", Some(b"two"))])?;
+    store.base.shared()?.insert(layout::key("a", b"1"), b"")?;
+    table.sync()?;
+    drop((table, store));
+    let store = Store::with_space(dir.path(), |_| Ok(0))?;
+    assert_eq!(store.table("a").scan(b"")?, [(b"2".to_vec(), b"two".to_vec())]);
+    assert_eq!(store.damaged(), 1);
+    drop(store);
+    let store = opened(&dir);
+    assert_eq!(store.table("a").scan(b"")?.len(), 1);
+    assert_eq!(store.base.shared()?.len(), 1, "it goes as soon as there is room");
+    Ok(())
+}
+
+#[test]
 fn changes_hold_all_or_none_and_are_on_the_disk_when_commit_returns() -> Outcome {
     let dir = tempfile::tempdir()?;
     let copies = tempfile::tempdir()?;

@@ -45,6 +45,8 @@ pub(super) struct Nonces {
 
 #[derive(Default)]
 struct Used {
+    /// Of the store that it was read from.
+    generation: (u64, u64),
     marks: BTreeSet<Mark>,
     /// The same by the last second at which each signature holds.
     by_end: BTreeSet<(u64, Mark)>,
@@ -79,10 +81,15 @@ impl Nonces {
 
     /// Makes a nonce used, at this time in seconds since 1970; when this returns it is on the disk. Blocks.
     pub(super) fn take(&self, signed: &Signed, now: u64) -> Result<(), NotTaken> {
+        let store = self.table.store();
+        if store.untold_loss().is_some() {
+            return Err(StoreError::Unusable("nonces may be lost, which is not noted yet".into()).into());
+        }
+        let generation = store.generation();
         let mut guard = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let used = match &mut *guard {
-            Some(used) => used,
-            empty => empty.insert(Used::load(&self.table)?),
+            Some(used) if used.generation == generation => used,
+            empty => empty.insert(Used { generation, ..Used::load(&self.table)? }),
         };
         if used.floor(EVERYONE) == UNKNOWN {
             // The request's time is near this node's, so that its clock is right by now.
@@ -223,6 +230,23 @@ mod tests {
         assert!(matches!(second.take(&signed(1, 1, 1_300, 1), 1_000), Err(NotTaken::Used)));
         assert!(matches!(second.take(&signed(2, 1, 1_300, 1), 1_000), Err(NotTaken::Used)));
         second.take(&signed(1, 2, 1_300, 1), 1_000).unwrap();
+    }
+
+    #[test]
+    fn none_is_taken_while_used_ones_may_be_lost_and_nobody_noted_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = nonces(dir.path());
+        first.take(&signed(1, 1, 1_300, 1), 1_000).unwrap();
+        drop(first);
+        // As a database leaves it that was made anew.
+        std::fs::write(dir.path().join("db.lost"), b"").unwrap();
+        let second = nonces(dir.path());
+        assert!(matches!(second.take(&signed(1, 2, 1_300, 1), 1_000), Err(NotTaken::Store(_))));
+        Nonces::lost(&second.table, Some(1_000)).unwrap();
+        let store = second.table.store();
+        store.told_of_loss(store.untold_loss().unwrap());
+        assert!(matches!(second.take(&signed(1, 2, 1_300, 1), 1_000), Err(NotTaken::Used)));
+        second.take(&signed(1, 3, 1_301, 1), 1_001).unwrap();
     }
 
     #[test]

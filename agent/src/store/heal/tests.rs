@@ -1,7 +1,9 @@
 //! Disks that fail and come back, a database that is read from memory meanwhile, and the copy of the desired state.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::{fs, io};
@@ -66,6 +68,63 @@ fn after_a_failed_fsync_the_database_is_written_anew_and_nobody_is_told_that_wha
     let left = values(&Arc::new(store).table("a"))?;
     assert!(left.contains(&b"1".to_vec()) && left.contains(&b"5".to_vec()) && !left.contains(&b"4".to_vec()));
     assert!(!dir.path().join("db.new").exists() && !dir.path().join("db.failed").exists());
+    Ok(())
+}
+
+#[test]
+fn a_database_is_not_written_anew_before_the_disk_has_room_for_another() -> Outcome {
+    static BROKEN: AtomicBool = AtomicBool::new(false);
+    static FREE: AtomicU64 = AtomicU64::new(u64::MAX);
+    let sync: fn(&File) -> io::Result<()> = |file| {
+        if BROKEN.load(Relaxed) { Err(io::Error::from_raw_os_error(libc::ENOSPC)) } else { file.sync_data() }
+    };
+    let dir = tempfile::tempdir()?;
+    let store = Store::with_seams(dir.path(), |_| Ok(FREE.load(Relaxed)), sync)?;
+    let table = store.table("a");
+    table.commit(&[(b"1", Some(b"v"))])?;
+    BROKEN.store(true, Relaxed);
+    assert!(table.commit(&[(b"2", Some(b"v"))]).is_err());
+    BROKEN.store(false, Relaxed);
+    // Enough for what is on the disk to be opened, and not for all of it once more.
+    FREE.store(RESERVE_OF_RECORDS, Relaxed);
+    let before = fs::metadata(dir.path().join("db"))?.ino();
+    for _ in 0..3 {
+        store.tend();
+        assert!(!store.health().writable && !dir.path().join("db.new").exists());
+    }
+    FREE.store(u64::MAX, Relaxed);
+    assert!(tended(&store, |store| store.health().writable));
+    assert_ne!(
+        fs::metadata(dir.path().join("db"))?.ino(),
+        before,
+        "what the kernel may have dropped is used"
+    );
+    assert_eq!(table.get(b"1")?, Some(b"v".to_vec()));
+    assert_eq!(store.untold_loss(), None);
+    Ok(())
+}
+
+#[test]
+fn a_loss_is_kept_until_those_whom_it_concerns_know() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let opened = || {
+        let (store, _) = Store::open(dir.path())?;
+        store.started()?;
+        Ok::<_, StoreError>(store)
+    };
+    let store = opened()?;
+    assert_eq!(store.untold_loss(), None);
+    store.close();
+    drop(store);
+    fs::write(dir.path().join("db").join("db"), b"none of ours")?;
+    for _ in 0..2 {
+        assert_eq!(opened()?.untold_loss(), Some(1));
+    }
+    let store = opened()?;
+    store.told_of_loss(1);
+    assert_eq!((store.untold_loss(), store.damaged()), (None, 1));
+    drop(store);
+    assert_eq!(opened()?.untold_loss(), None);
     Ok(())
 }
 
@@ -240,6 +299,21 @@ fn the_desired_state_outlives_its_database_and_its_copy() -> Outcome {
     fs::create_dir(&copy)?;
     assert_eq!(opened()?.accepted()?, Some(accepted(7)));
     assert_eq!(fs::read(&copy)?, whole);
+    // The database has gone back to what was accepted under the same `$version` before a deployment message.
+    let before = opened()?.read("accepted")?.ok_or("nothing is kept")?;
+    let deployment = json!({ "id": "f", "version": "1.0.0", "artifact": { "digest": "" } });
+    let mut newer: serde_json::Value = serde_json::to_value(accepted(7))?;
+    newer["functions"] = json!({ "f": deployment });
+    let newer: Accepted = serde_json::from_value(newer)?;
+    opened()?.keep_accepted(&newer)?;
+    let whole = fs::read(&copy)?;
+    opened()?.write("accepted", &before)?;
+    assert_eq!(opened()?.accepted()?, Some(newer.clone()));
+    assert_eq!(fs::read(&copy)?, whole, "the good copy is overwritten");
+    // And the other way round, as after a copy that could not be written.
+    opened()?.keep_accepted(&accepted(7))?;
+    fs::write(&copy, whole)?;
+    assert_eq!(opened()?.accepted()?, Some(accepted(7)));
     // Neither is whole.
     fs::remove_dir_all(dir.path().join("db"))?;
     fs::write(&copy, damaged)?;
