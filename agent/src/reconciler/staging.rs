@@ -9,7 +9,7 @@ use super::state::{Failure, State, wait_after};
 use super::{Reconciler, Superseded};
 use crate::desired::{Desired, FunctionId, FunctionSpec, Unit};
 use crate::pool::Function;
-use crate::prepare::{Again, PrepareError, Progress};
+use crate::prepare::{Again, PrepareError, Progress, Take};
 use crate::status::Phase;
 
 /// How often a new version that does not start, or does not answer its health request, is tried.
@@ -92,7 +92,11 @@ impl Reconciler {
             }
             self.metrics.cache_lookup(false);
             let (phase, superseded) = (self.phases(id, spec), || self.is_superseded(newer));
-            match self.preparer.component(spec, &Progress { phase: &phase, superseded: &superseded }) {
+            match self.preparer.component(
+                spec,
+                &Progress { phase: &phase, superseded: &superseded },
+                Take::Any,
+            ) {
                 Ok(_) => self.board.phase(id, spec.version, Phase::Pending),
                 Err(PrepareError::Superseded) => return Err(Superseded),
                 Err(PrepareError::Failed { phase, why, again }) => {
