@@ -13,7 +13,7 @@
 //! | [`twin`] | takes what is asked for, by the hub or on the device: reads, keeps on disk, then publishes | what becomes of it |
 //! | [`store`] | durable records in sled | what they mean |
 //! | [`plan`] | the difference between wanted and so | how it is carried out |
-//! | [`reconciler`] | makes it so; owns what is so | MQTT, HTTP |
+//! | [`reconciler`] | makes it so, whole or not at all; takes back what fails its trial; owns what is so | MQTT, HTTP |
 //! | [`rehearsal`] | what would become of a dry run; changes nothing that runs | what carries it out |
 //! | [`prepare`] | one function from URL to running instance | what served before |
 //! | [`fetch`], [`artifacts`], [`compile`], [`seal`] | bytes, files, machine code, its seal | each other |
