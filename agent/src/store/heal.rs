@@ -2,7 +2,6 @@
 //! waits for sled in vain. Whoever runs the agent calls [`Store::tend`] every now and then.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
