@@ -119,6 +119,7 @@ mod tests {
     use super::*;
 
     type Outcome = Result<(), StoreError>;
+    type Case = (&'static str, &'static [(&'static str, bool)], &'static [u8]);
 
     /// A state directory whose database holds `x`.
     fn prepared(value: &[u8]) -> Result<tempfile::TempDir, StoreError> {
@@ -140,7 +141,8 @@ mod tests {
     #[test]
     fn wherever_a_replacement_was_cut_off_a_whole_database_is_there() -> Outcome {
         let other = prepared(b"new")?;
-        let cases: [(&str, &[(&str, bool)], &[u8]); 5] = [
+        // What is there, and whether it is the new one; and what a start finds.
+        let cases: [Case; 5] = [
             ("half filled", &[("db", false), ("db.new", false)], b"old"),
             ("salvaged, half swapped", &[("db.damaged", false), ("db.new", true)], b"new"),
             ("written anew, half swapped", &[("db.failed", false), ("db.new", true)], b"new"),
