@@ -115,7 +115,7 @@ impl Guarded {
     }
 }
 
-/// The database was set aside, and a new one begun: who may come in must not depend on what is lost.
+/// Records of the database may be lost: who may come in must not depend on them.
 #[cfg(feature = "public-door")]
 pub(super) fn store_lost(store: &Arc<Store>) {
     if let Err(error) = Access::store_lost(store) {

@@ -115,6 +115,8 @@ impl Agent {
         let time = Arc::new(Kept::restore(&store));
         if let Some(aside) = aside {
             log::error!("the database was damaged; it is kept as {}", aside.display());
+        }
+        if store.damaged() > 0 {
             doors::store_lost(&store);
         }
         Self::assemble(config, (state, node), (store.clone(), time), (guard, trust)).inspect_err(|_| {
@@ -138,6 +140,14 @@ impl Agent {
         let workers = Arc::new(Workers::new(config.guests.max_workers, config.http.queue, handle.clone()));
         let serving = Arc::new(Serving::default());
         let outbox = Arc::new(Outbox::open(&store, config.outbox_bytes).context("the outbox in cache_dir")?);
+        if store.gone_back() > 0 {
+            log::error!(
+                "the database has lost its last {} commits: {} telemetry messages are lost, and actors' state, timers \
+                 and key-value pairs may have gone back to what they were before",
+                store.gone_back(),
+                outbox.counts().lost
+            );
+        }
 
         let actors = Actors::new(node.clone(), &store, workers.clone(), board.clone(), metrics.clone());
         let actors = Arc::new(actors.context("the timers in cache_dir")?);

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::accepted::mend_copy;
-use super::base::{Open, Trouble};
+use super::base::{Open, Trouble, copy_commits};
 use super::clean::Found;
 use super::open::{open, open_database};
 use super::{RESERVE_OF_RECORDS, Store, StoreError, salvage};
@@ -125,8 +125,15 @@ impl Store {
             }
             before => drop(before),
         }
+        self.base.witness.forget_unwritten();
         let (db, aside) = open_database(&space.dir, self.program.as_deref(), false, Found::Unmarked)?;
-        *place = Some(Arc::new(Open::new(db, &space.dir)?));
+        let open = Open::new(db, &space.dir)?;
+        let gone_back = self.catch_up(&open);
+        if gone_back > 0 && aside.is_none() {
+            log::error!("the database lacks the last {gone_back} commits, and what was kept with them");
+            self.damaged.fetch_add(1, Relaxed);
+        }
+        *place = Some(Arc::new(open));
         drop(place);
         if let Some(aside) = aside {
             log::error!("the database was damaged; it is kept as {}", aside.display());
@@ -144,6 +151,8 @@ fn rebuild(old: &Open, dir: &Path) -> Result<(), StoreError> {
     aside::remove(&fresh)?;
     let new = open(&fresh)?;
     let copied = salvage::copy(&old.db, &new).and_then(|copied| {
+        copy_commits(&old.db, &new)?;
+        new.flush()?;
         File::open(fresh.join("db"))?.sync_all()?;
         File::open(&fresh)?.sync_all()?;
         Ok(copied)

@@ -124,7 +124,7 @@ fn a_database_that_had_to_be_set_aside_makes_no_signature_good_again() {
         }
     }
     site.agent = site.agent.again(|builder| builder);
-    site.agent.log_line_where("the loss", |line| line.contains("the database could not be opened"));
+    site.agent.log_line_where("the loss", |line| line.contains("the database was damaged"));
     assert_eq!(send(&site, &request), 401);
     // Who signs after that is let in, as soon as the retained document is applied again.
     eventually("a new signature to be good", || (send(&site, &post()) == 200).then_some(()));
