@@ -6,7 +6,7 @@
 //! kill, or damage to a database that nobody has open, it is exact. The length of sled's file is no part of it, since
 //! sled cuts that itself. The file holds two slots that are written in turn, so that a torn write leaves one whole.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::metrics::disk::Purpose;
-use crate::state_dir::aside;
+use crate::state_dir::{aside, read_small};
 
 /// Bytes of a slot: a word, a turn, four numbers, room, and a checksum.
 const SLOT: usize = 64;
@@ -153,17 +153,17 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// The later one of the slots that are whole, and its turn.
 fn read(path: &Path) -> (u64, Said) {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
+    let bytes = match read_small(path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Default::default(),
         Err(error) => {
-            log::warn!("{}: {error}; it is made anew", path.display());
+            log::error!("{}: {error}; it is made anew", path.display());
             return Default::default();
         }
     };
     let whole = bytes.chunks(SLOT).take(2).filter_map(read_slot).max_by_key(|(turn, _)| *turn);
     whole.unwrap_or_else(|| {
-        log::warn!("{} is damaged; it is made anew", path.display());
+        log::error!("{} is damaged; it is made anew", path.display());
         Default::default()
     })
 }

@@ -1,5 +1,6 @@
 //! The file itself, and what a database says that has less than it says.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
