@@ -142,6 +142,14 @@ impl Agent {
         let workers = Arc::new(Workers::new(config.guests.max_workers, config.http.queue, handle.clone()));
         let serving = Arc::new(Serving::default());
         let outbox = Arc::new(Outbox::open(&store, config.outbox_bytes).context("the outbox in cache_dir")?);
+        if store.gone_back() > 0 {
+            log::error!(
+                "the database has lost its last {} commits: {} telemetry messages are lost, and actors' state, timers \
+                 and key-value pairs may have gone back to what they were before",
+                store.gone_back(),
+                outbox.counts().lost
+            );
+        }
 
         let actors = Actors::new(node.clone(), &store, workers.clone(), board.clone(), metrics.clone());
         let actors = Arc::new(actors.context("the timers in cache_dir")?);

@@ -6,6 +6,8 @@
 //!
 //! A delivered message is removed with the next commit: after a power cut the last few may come a second time.
 
+#[cfg(test)]
+mod gone_back;
 mod place;
 mod restore;
 mod send;
@@ -60,6 +62,7 @@ impl Outbox {
     pub fn open(store: &Arc<Store>, max_bytes: usize) -> Result<Self, StoreError> {
         let table = store.table("outbox");
         let state = restore(&table)?;
+        table.note_waiting(state.counts.messages);
         if state.counts.messages > 0 {
             log::info!("{} telemetry messages wait since before", state.counts.messages);
         }
@@ -113,6 +116,7 @@ impl Outbox {
             return;
         }
         state.removed(&place);
+        self.table.note_waiting(state.counts.messages);
         state.untidied.get_or_insert_with(Instant::now);
         if state.counts.messages == 0 {
             self.emptied.notify_waiters();

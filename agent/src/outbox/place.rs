@@ -35,6 +35,8 @@ impl Place {
 
 /// What the keys of all messages begin with.
 pub(super) const MESSAGES: &[u8] = b"m";
+/// The key of what is known of numbers that were skipped.
+pub(super) const SKIPPED: &[u8] = b"s";
 /// What the keys of all counters begin with.
 pub(super) const COUNTERS: &[u8] = b"c";
 
@@ -73,6 +75,30 @@ impl Counter {
         let (sequence, id) = value.split_first_chunk::<8>()?;
         let id = u64::from_be_bytes(id.try_into().ok()?);
         Some((function, Self { sequence: u64::from_be_bytes(*sequence), id }))
+    }
+}
+
+/// Numbers that are not given, since the database lost records that may have had them: whoever has sent nothing after
+/// the message of this id goes on after so many. Kept under a key of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Skipped {
+    pub(super) id: u64,
+    pub(super) by: u64,
+}
+
+impl Skipped {
+    pub(super) fn value(self) -> [u8; 16] {
+        (u128::from(self.id) << 64 | u128::from(self.by)).to_be_bytes()
+    }
+
+    pub(super) fn read(value: &[u8]) -> Option<Self> {
+        let (id, by) = value.split_first_chunk::<8>()?;
+        Some(Self { id: u64::from_be_bytes(*id), by: u64::from_be_bytes(by.try_into().ok()?) })
+    }
+
+    /// How many numbers of a function were skipped between two of its messages.
+    pub(super) fn between(self, before: Counter, after: Counter) -> u64 {
+        if before.id <= self.id && self.id < after.id { self.by } else { 0 }
     }
 }
 

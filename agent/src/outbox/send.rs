@@ -6,13 +6,14 @@ use twinlet_host::telemetry::Error;
 use super::place::{Counter, Place};
 use super::state::{Going, State};
 use super::{ENTRY_BYTES, MAX_FUNCTIONS, MAX_MESSAGE_BYTES, Outbox, cost};
-use crate::store::{Pending, StoreError};
+use crate::store::{Numbered, Pending, StoreError};
 
 impl Outbox {
     /// Writes a message, and in the same step removes what has to make room for it.
     fn push(&self, function: &str, message: &[u8]) -> Result<(Place, Pending), StoreError> {
         let mut state = self.state();
-        let last = state.queues.get(function).map_or(Counter::default(), |queue| queue.last);
+        let new = Counter { sequence: state.skipped, id: 0 };
+        let last = state.queues.get(function).map_or(new, |queue| queue.last);
         let place = Place {
             function: function.into(),
             id: state.last_id + 1,
@@ -30,7 +31,9 @@ impl Outbox {
         let silent_key = silent.as_deref().map(Counter::key);
         changes.extend(silent_key.iter().map(|key| (&key[..], None)));
 
-        let pending = self.table.apply(&changes)?;
+        let waiting = state.counts.messages.saturating_sub(going.len()).saturating_add(1);
+        let numbered = Numbered { last: place.id, waiting: waiting as u64 };
+        let pending = self.table.apply_numbered(&changes, numbered)?;
         for gone in &going {
             let dropped = state.dropped(gone);
             if dropped.is_power_of_two() {

@@ -13,6 +13,8 @@ pub(super) struct State {
     /// The id that was given last.
     pub(super) last_id: u64,
     pub(super) queues: BTreeMap<Arc<str>, Queue>,
+    /// After which number a function begins of which nothing is known: others of its messages may be lost.
+    pub(super) skipped: u64,
     /// Messages that were handed out and neither acknowledged nor dropped: the senders' window.
     pub(super) handed: HashMap<u64, Place>,
     pub(super) counts: Counts,

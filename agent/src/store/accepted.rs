@@ -51,7 +51,14 @@ impl Store {
                 self.restore(&in_copy);
                 Ok(Some(copy))
             }
-            (kept, None) => kept.map(|none| none.map(|(kept, _)| kept)),
+            (kept, None) => {
+                let before = self.base.witness.at_start.accepted;
+                if before > 0 && matches!(kept, Ok(None)) {
+                    log::error!("the desired state version {before}, which was accepted, is lost");
+                    self.damaged.fetch_add(1, Relaxed);
+                }
+                kept.map(|none| none.map(|(kept, _)| kept))
+            }
         }
     }
 
@@ -63,6 +70,7 @@ impl Store {
         }
         let bytes = serde_json::to_vec(&value).map_err(io::Error::from)?;
         self.write(ACCEPTED, &bytes)?;
+        self.base.witness.accepted(accepted.version());
         self.keep_copy(&bytes);
         Ok(())
     }

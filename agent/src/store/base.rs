@@ -10,6 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use super::StoreError;
 use super::elsewhere::Elsewhere;
 use super::space::Space;
+use super::witness::Witness;
+
+/// The tree, of one record, in which the database counts its commits. Its leaf is a few bytes, so that to write it with
+/// each commit costs next to nothing, as a record among the others would not.
+const COMMITS: &str = "commits";
+const COUNT: &[u8] = b"n";
 
 /// The database and the lock around it.
 pub(super) struct Base {
@@ -17,6 +23,8 @@ pub(super) struct Base {
     open: RwLock<Option<Arc<Open>>>,
     trouble: Mutex<Option<Trouble>>,
     pub(super) space: Space,
+    /// What it must at least have.
+    pub(super) witness: Witness,
     /// Times it was opened anew.
     pub(super) reopened: AtomicU64,
 }
@@ -24,6 +32,7 @@ pub(super) struct Base {
 /// What is open.
 pub(super) struct Open {
     pub(super) db: sled::Db,
+    commits: sled::Tree,
     /// A second handle to sled's file: sled's `flush` alone does not reach the disk.
     pub(super) file: File,
     /// It is in memory, in place of one that could not be opened. Goes last.
@@ -61,10 +70,30 @@ impl<G> Deref for Held<'_, G> {
 
 impl Open {
     /// A database with a second handle to its file.
-    pub(super) fn new(db: sled::Db, dir: &std::path::Path) -> io::Result<Self> {
+    pub(super) fn new(db: sled::Db, dir: &std::path::Path) -> Result<Self, StoreError> {
         // The name of a new file has to be durable as well.
         File::open(dir)?.sync_all()?;
-        Ok(Self { db, file: File::open(dir.join("db"))?, elsewhere: None })
+        let commits = db.open_tree(COMMITS)?;
+        Ok(Self { db, commits, file: File::open(dir.join("db"))?, elsewhere: None })
+    }
+
+    /// How often it was made durable.
+    pub(super) fn commits(&self) -> Result<u64, sled::Error> {
+        commits(&self.commits)
+    }
+
+    /// One more time; returns how often that makes.
+    pub(super) fn count(&self) -> Result<u64, sled::Error> {
+        let commits = self.commits()?.saturating_add(1);
+        self.commits.insert(COUNT, &commits.to_be_bytes())?;
+        Ok(commits)
+    }
+
+    /// Makes it count on from where it should have been; durable when this returns.
+    pub(super) fn count_from(&self, commits: u64) -> Result<(), StoreError> {
+        self.commits.insert(COUNT, &commits.to_be_bytes())?;
+        self.db.flush()?;
+        Ok(self.file.sync_data()?)
     }
 }
 
@@ -72,7 +101,8 @@ impl Base {
     /// With what is open, and why it takes no writes, if it takes none from the start.
     pub(super) fn new(open: Open, trouble: Option<Trouble>, space: Space) -> Self {
         let (open, trouble) = (RwLock::new(Some(Arc::new(open))), Mutex::new(trouble));
-        Self { open, trouble, space, reopened: AtomicU64::new(0) }
+        let witness = Witness::beside(&space.dir);
+        Self { open, trouble, space, witness, reopened: AtomicU64::new(0) }
     }
 
     /// To read; a record of several chunks must not be read while it is written.
@@ -156,6 +186,17 @@ impl Base {
         let why = self.trouble().as_ref().map_or("it is closed".into(), |trouble| trouble.why.clone());
         StoreError::Unusable(why)
     }
+}
+
+fn commits(tree: &sled::Tree) -> Result<u64, sled::Error> {
+    let count = tree.get(COUNT)?;
+    Ok(count.and_then(|count| count.first_chunk().copied()).map_or(0, u64::from_be_bytes))
+}
+
+/// Has one database count on from where another is.
+pub(super) fn copy_commits(from: &sled::Db, to: &sled::Db) -> Result<(), sled::Error> {
+    let count = commits(&from.open_tree(COMMITS)?)?;
+    to.open_tree(COMMITS)?.insert(COUNT, &count.to_be_bytes()).map(drop)
 }
 
 /// Whether an error says that there is no room, and nothing worse.

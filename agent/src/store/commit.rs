@@ -77,9 +77,14 @@ impl Committer {
     fn sync(&self) -> Result<(), StoreError> {
         self.base.space.check(RESERVE_OF_ALL)?;
         let open = self.base.current()?;
+        let noted = self.base.witness.noted();
+        let commits = self.base.wrote(open.count())?;
         self.base.wrote(open.db.flush())?;
         Purpose::Database.synced();
-        self.base.synced((self.base.space.sync)(&open.file))
+        self.base.synced((self.base.space.sync)(&open.file))?;
+        // Not before: it must never be ahead of the disk.
+        self.base.witness.committed(commits, noted);
+        Ok(())
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {

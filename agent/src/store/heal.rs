@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::accepted::mend_copy;
-use super::base::{Open, Trouble};
+use super::base::{Open, Trouble, copy_commits};
 use super::clean::Found;
 use super::commit::Alone;
 use super::open::{open, open_database};
@@ -135,7 +135,11 @@ impl Store {
     fn rebuild(&self, alone: &Alone, old: &Open, why: &str) -> Result<bool, StoreError> {
         let dir = &self.base.space.dir;
         self.base.wait_for_writers();
-        let (records, whole) = replace::fill(dir, |new| salvage::copy(&old.db, new))?;
+        let (records, whole) = replace::fill(dir, |new| {
+            let copied = salvage::copy(&old.db, new)?;
+            copy_commits(&old.db, new)?;
+            Ok(copied)
+        })?;
         if let Some(program) = &self.program
             && let Verdict::Damaged(why) = probe::check(program, &replace::fresh(dir))
         {
@@ -147,7 +151,10 @@ impl Store {
         replace::swap(dir, &gone)?;
         // Closing syncs the file, and sled ends the process where that fails; its place is taken already.
         std::mem::forget(place.take());
-        *place = Some(Arc::new(Open::new(open(dir)?, dir)?));
+        self.base.witness.forget_unwritten();
+        let open = Arc::new(Open::new(open(dir)?, dir)?);
+        let gone_back = self.has_gone_back(&open);
+        *place = Some(open);
         drop(place);
         log::warn!("the database was written anew with {records} records");
         if !whole {
@@ -156,7 +163,7 @@ impl Store {
         if let Err(error) = aside::remove(&gone) {
             log::warn!("{}: {error}", gone.display());
         }
-        Ok(!whole)
+        Ok(!whole || gone_back)
     }
 
     /// Closes the database and opens what is on the disk. Says whether something is lost.
@@ -177,12 +184,23 @@ impl Store {
             Some(opened) => opened,
             None => open()?,
         };
+        self.base.witness.forget_unwritten();
+        let gone_back = aside.is_none() && self.has_gone_back(&opened);
         *place = Some(opened);
         drop(place);
         if let Some(aside) = &aside {
             log::error!("the database was damaged; it is kept as {}", aside.display());
         }
-        Ok(aside.is_some())
+        Ok(aside.is_some() || gone_back)
+    }
+
+    /// Whether it lacks commits that the one before had; tells of them.
+    fn has_gone_back(&self, open: &Open) -> bool {
+        let gone_back = self.catch_up(open);
+        if gone_back > 0 {
+            log::error!("the database lacks the last {gone_back} commits, and what was kept with them");
+        }
+        gone_back > 0
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `salvage`, `replace` | carries what can be read into a new one, and puts that in its place |
 //! | `space` | whether the disk has room |
 //! | `starts` | how many starts did not get through |
+//! | `witness` | what the database must at least have, in a file beside it |
 //!
 //! Every record carries a format version and a checksum of its contents, since a damaged sled can open with pages
 //! missing and say nothing. Records are cut into chunks: sled keeps pages of over 128 KiB in files that it neither
@@ -39,6 +40,7 @@ mod starts;
 mod table;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 #[cfg(fuzzing)]
 pub use layout::fuzz_layout;
@@ -51,7 +53,7 @@ pub use crate::state_dir::free_bytes;
 pub use commit::Pending;
 pub use heal::Health;
 pub use probe::child_main;
-pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Record, Table};
+pub use table::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Numbered, Record, Table};
 
 use base::{Base, Open};
 use clean::Found;
@@ -121,6 +123,8 @@ pub struct Store {
     /// Times that records may have been lost, and how many of them those know who depend on what was there.
     losses: AtomicU64,
     losses_told: AtomicU64,
+    /// Commits that it had when the agent ran last, and had no more at the start.
+    gone_back: AtomicU64,
     /// The copy of the accepted desired state is not what the database has.
     copy_is_old: AtomicBool,
     /// Counts starts that did not get to [`Store::started`].
@@ -167,10 +171,34 @@ impl Store {
         };
         let base = Arc::new(Base::new(open, trouble, Space::of(dir)));
         let store = Self::with(state, base, starts, program);
-        if found == Found::Changed || aside.is_some() || store.loss_mark().exists() {
+        let gone_back = store.compare();
+        if aside.is_none() {
+            store.gone_back.store(gone_back, Relaxed);
+        }
+        if found == Found::Changed || aside.is_some() || gone_back > 0 || store.loss_mark().exists() {
             store.lose();
         }
         Ok((store, aside))
+    }
+
+    /// How many commits the database has less than it must have; from here on it counts on from there. None where it
+    /// can not be opened for now.
+    fn compare(&self) -> u64 {
+        match self.base.current() {
+            Ok(open) => self.catch_up(&open),
+            Err(_) => 0,
+        }
+    }
+
+    /// The same of one that is not in its place yet.
+    fn catch_up(&self, open: &Open) -> u64 {
+        let known = self.base.witness.commits();
+        let failed = |error| log::warn!("counting the commits of the database: {error}");
+        let has = open.commits().map_err(|error| failed(StoreError::from(error))).unwrap_or(known);
+        if has < known {
+            open.count_from(known).unwrap_or_else(failed);
+        }
+        known.saturating_sub(has)
     }
 
     fn with(state: &Path, base: Arc<Base>, starts: Starts, program: Option<PathBuf>) -> Self {
@@ -182,6 +210,7 @@ impl Store {
             damaged: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             losses_told: AtomicU64::new(0),
+            gone_back: AtomicU64::new(0),
             copy_is_old: AtomicBool::new(false),
             starts,
             program,
@@ -224,6 +253,9 @@ impl Store {
         if self.base.trouble().is_some() || place.take().is_none() {
             return;
         }
+        if let Err(error) = self.base.witness.sync() {
+            log::info!("what the database has is not durable beside it: {error}");
+        }
         if let Err(error) = clean::note(&self.base.space.dir) {
             log::info!("the next start will look at the database: {error}");
         }
@@ -259,6 +291,11 @@ impl Store {
     /// Bytes that may still be written to the disk of the database.
     pub fn free_bytes(&self) -> io::Result<u64> {
         (self.base.space.free)(&self.base.space.dir)
+    }
+
+    /// How many commits the database had lost at the start without a trace in it: what was kept with them is gone.
+    pub fn gone_back(&self) -> u64 {
+        self.gone_back.load(Relaxed)
     }
 
     /// Records of tables that were found damaged since the start, and removed; and one for a database that was.

@@ -29,6 +29,15 @@ pub struct Table {
 /// A key and its value.
 pub type Record = (Vec<u8>, Vec<u8>);
 
+/// Records that one of those who use tables numbers: 1, 2, 3 and so on, over all starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbered {
+    /// The number given last; 0 for none.
+    pub last: u64,
+    /// How many of them have not been dealt with.
+    pub waiting: u64,
+}
+
 impl Store {
     /// The table of this name, which holds no `/`. It is there as soon as something is in it.
     pub fn table(self: &Arc<Self>, name: &'static str) -> Table {
@@ -57,6 +66,15 @@ impl Table {
     /// The same in two steps: after the first everyone reads the changes, after [`Pending::durable`] they are on the
     /// disk. An error of the first has changed nothing.
     pub fn apply(&self, changes: &[(&[u8], Option<&[u8]>)]) -> Result<Pending, StoreError> {
+        self.apply_numbered(changes, Numbered::default())
+    }
+
+    /// The same for changes that number a record, so that it is missed at the next start where it is gone.
+    pub fn apply_numbered(
+        &self,
+        changes: &[(&[u8], Option<&[u8]>)],
+        numbered: Numbered,
+    ) -> Result<Pending, StoreError> {
         for (key, value) in changes {
             let length = value.map_or(0, <[u8]>::len);
             if key.len() > MAX_KEY_BYTES || length > MAX_VALUE_BYTES {
@@ -75,8 +93,25 @@ impl Table {
         }
         self.store.base.wrote(db.apply_batch(batch))?;
         Purpose::of_table(self.name).wrote(bytes);
+        if numbered.last > 0 {
+            self.store.base.witness.numbered(numbered.last);
+            self.store.base.witness.waiting(numbered.waiting);
+        }
         // Before another may open the database anew, and this write is perhaps not in it.
         Ok(self.store.committer.join())
+    }
+
+    /// That so many of the numbered records wait still.
+    pub fn note_waiting(&self, waiting: usize) {
+        self.store.base.witness.waiting(waiting as u64);
+    }
+
+    /// What numbered records the database had when the agent ran last, as far as is known beside it. Of those that it
+    /// can not show for now, none waits.
+    pub fn numbered_before(&self) -> Numbered {
+        let said = self.store.base.witness.at_start;
+        let waiting = if self.store.base.trouble().is_some() { 0 } else { said.waiting };
+        Numbered { last: said.number, waiting }
     }
 
     /// Removes a key; on the disk with the next commit.

@@ -124,9 +124,26 @@ fn a_database_that_had_to_be_set_aside_makes_no_signature_good_again() {
         }
     }
     site.agent = site.agent.again(|builder| builder);
-    site.agent.log_line_where("the loss", |line| line.contains("the database could not be opened"));
+    site.agent.log_line_where("the loss", |line| line.contains("the database was damaged"));
     assert_eq!(send(&site, &request), 401);
     // Who signs after that is let in, as soon as the retained document is applied again.
+    eventually("a new signature to be good", || (send(&site, &post()) == 200).then_some(()));
+}
+
+#[test]
+fn a_database_that_opens_as_it_was_before_makes_no_signature_good_again() {
+    let mut site = guarded();
+    assert_eq!(send(&site, &post()), 200);
+    let db = site.agent.state_dir().join("db/db");
+    let before = std::fs::read(&db).unwrap();
+    let request = post();
+    assert_eq!(send(&site, &request), 200);
+    site.agent.kill9();
+    std::fs::write(&db, before).unwrap();
+    site.agent = site.agent.again(|builder| builder);
+    site.agent.log_line_where("the loss", |line| line.contains("the database has lost its last"));
+    assert_eq!(send(&site, &request), 401);
+    assert!(site.agent.metrics().sum("twinlet_store_damaged_total", &[]) >= 1.0);
     eventually("a new signature to be good", || (send(&site, &post()) == 200).then_some(()));
 }
 

@@ -130,6 +130,13 @@ const SMALL_FILES: &[Damage] = &[
     ("desired.copy: a directory", |s| to_directory(&s.join("desired.copy")), Some("desired.copy.damaged")),
     ("db.clean: noise", |s| fs::write(s.join("db.clean"), guests::noise(100)).unwrap(), None),
     ("db.clean: a directory", |s| to_directory(&s.join("db.clean")), None),
+    (
+        "db.witness: noise",
+        |s| fs::write(s.join("db.witness"), guests::noise(100)).unwrap(),
+        Some("is damaged"),
+    ),
+    ("db.witness: gone", |s| fs::remove_file(s.join("db.witness")).unwrap(), None),
+    ("db.witness: a directory", |s| to_directory(&s.join("db.witness")), Some("db.witness.damaged")),
     ("db.starts: noise", |s| fs::write(s.join("db.starts"), guests::noise(100)).unwrap(), None),
     ("db.starts: a directory", |s| to_directory(&s.join("db.starts")), None),
     ("twinlet.sock: a directory", |s| to_directory(&s.join("local.sock")), None),

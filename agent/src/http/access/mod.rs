@@ -78,7 +78,7 @@ impl Access {
         Self { rules: ArcSwapOption::from_pointee(rules), nonces, metrics, complaints }
     }
 
-    /// Notes in a new store that the one before it was set aside, and the used nonces with it.
+    /// Notes in a store that records of it may be lost, and used nonces with them.
     pub fn store_lost(store: &Arc<Store>) -> Result<(), StoreError> {
         Nonces::lost(&store.table(NONCES), Some(now()).filter(|now| *now != NOT_SET))
     }

@@ -66,7 +66,7 @@ impl Nonces {
         Self { table, used: Mutex::default() }
     }
 
-    /// Notes that nonces may be lost with a database that was set aside: no signature from before this time, in seconds
+    /// Notes that nonces may be lost with what the database lost: no signature from before this time, in seconds
     /// since 1970, is good any more, or from before the next signed request where the clock can not tell.
     pub(super) fn lost(table: &Table, now: Option<u64>) -> Result<(), StoreError> {
         let floor = now.map_or(UNKNOWN, |now| now.saturating_add(WINDOW));
