@@ -7,17 +7,18 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use super::StoreError;
 use super::open::open_or_repair;
-use super::salvage::{receive, send};
+use super::salvage::{Jumps, receive, send};
 use super::space::bytes_of;
 
 /// The argument that makes this binary a prober.
 const CHILD: &str = "database-probe";
 const CHECK: &str = "check";
-const FORWARD: &str = "forward";
-const BACKWARD: &str = "backward";
+/// What a child is to print from: this, and a key in hexadecimal digits.
+const FROM: &str = "from=";
 /// The child's exit codes, from sysexits.h: it is damaged; that can not be told.
 const EX_DATAERR: u8 = 65;
 const EX_TEMPFAIL: u8 = 75;
@@ -26,6 +27,8 @@ const OF_OTHERS: [i32; 6] =
     [libc::SIGKILL, libc::SIGALRM, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
 /// Seconds that a child may take, by the clock on the wall: a damaged tree may lead in a circle.
 const LONGEST: u32 = 30;
+/// How long all children together may take to save what can be read.
+const ALL_CHILDREN: Duration = Duration::from_secs(60);
 /// Bytes of the database for which it may take a second more.
 const BYTES_A_SECOND: u64 = 1 << 20;
 /// Bytes of address space that a child may have: a damaged length may ask for anything.
@@ -73,24 +76,38 @@ pub(super) fn check(program: &Path, dir: &Path) -> Verdict {
     }
 }
 
-/// Puts what children can still read of a database into a new one. Returns how many records that is.
+/// Puts what children can still read of a database into a new one: each goes on behind what ended the one before.
+/// Returns how many records that is.
 pub(super) fn salvage(program: &Path, from: &Path, to: &sled::Db) -> Result<usize, StoreError> {
-    let mut saved = 0;
-    for direction in [FORWARD, BACKWARD] {
-        let mut child = spawn(program, direction, from)?;
+    let (mut saved, mut jumps, mut start) = (0, Jumps::default(), Some(Vec::new()));
+    let end = Instant::now() + ALL_CHILDREN;
+    while let Some(from_here) = start.take().filter(|_| Instant::now() < end) {
+        let mut child = spawn(program, &format!("{FROM}{}", hex(&from_here)), from)?;
+        let mut last = None;
         if let Some(stdout) = child.stdout.take() {
             let mut records = BufReader::new(stdout);
             while let Some((key, value)) = receive(&mut records) {
+                last = Some(key.clone());
                 if to.insert(key, value)?.is_none() {
                     saved += 1;
                 }
             }
         }
-        if child.wait()?.success() {
-            break;
+        if !child.wait()?.success() {
+            start = jumps.beyond(last.as_deref());
         }
     }
     Ok(saved)
+}
+
+fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The key that such digits are; none where they are not.
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.as_bytes().chunks(2).map(pair).collect()
 }
 
 fn spawn(program: &Path, what: &str, dir: &Path) -> io::Result<Child> {
@@ -107,7 +124,12 @@ pub fn child_main() -> Option<ExitCode> {
     }
     let (what, dir) = (args.next()?, PathBuf::from(args.next()?));
     limit(&dir);
-    let read = if what == CHECK { check_here(&dir) } else { print_here(&dir, what == BACKWARD) };
+    let start = what.to_str().and_then(|what| unhex(what.strip_prefix(FROM)?));
+    let read = match start {
+        Some(start) => print_here(&dir, &start),
+        None if what == CHECK => check_here(&dir),
+        None => Err(Ended::Unknown("it is not known what to do".into())),
+    };
     Some(match read {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ended::Damaged(why)) => {
@@ -142,16 +164,15 @@ fn check_here(dir: &Path) -> Result<(), Ended> {
         .map_err(|error| Ended::Damaged(error.to_string()))
 }
 
-/// Prints the records in their order or against it, each as soon as it is read.
-fn print_here(dir: &Path, backward: bool) -> Result<(), Ended> {
+/// Prints the records from a key on, each as soon as it is read.
+fn print_here(dir: &Path, start: &[u8]) -> Result<(), Ended> {
     let db = opened(dir)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut print = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+    db.range(start..).try_for_each(|entry| {
         let (key, value) = entry.map_err(|error| Ended::Damaged(error.to_string()))?;
         let sent = send(&key, &value, &mut out).and_then(|()| out.flush());
         sent.map_err(|error| Ended::Unknown(error.to_string()))
-    };
-    if backward { db.iter().rev().try_for_each(&mut print) } else { db.iter().try_for_each(&mut print) }
+    })
 }
 
 /// This process' limits: its parent's life, the time it has, its address space, no core file.

@@ -1,5 +1,7 @@
-//! Carries what can be read of one database over into another: from the front up to what is damaged, then from the
-//! back. Every record has a checksum of its own, which whoever reads it later looks at.
+//! Carries what can be read of one database over into another: up to what is damaged, and on from behind it. Every
+//! record has a checksum of its own, which whoever reads it later looks at.
+//!
+//! Never against the order of the keys: sled's way back brings a megabyte of constants into the program.
 
 use std::io::{self, BufReader, Read, Write};
 
@@ -7,6 +9,8 @@ use super::StoreError;
 
 /// Bytes of the longest key and value that a record of ours can have in sled, chunks and names included.
 const LONGEST: u32 = 64 << 10;
+/// Places behind damage that are tried.
+const MOST_JUMPS: usize = 48;
 /// Records between two times that sled gets rid of what it has in memory.
 const AT_ONCE: usize = 256;
 
@@ -21,24 +25,51 @@ pub(super) fn copy(from: &sled::Db, to: &sled::Db) -> Result<(usize, bool), Stor
         }
         Ok(())
     };
-    let mut whole = true;
-    let mut last = None;
-    for entry in from.iter() {
-        let Ok((key, value)) = entry else {
-            whole = false;
-            break;
-        };
-        put(&key, &value)?;
-        last = Some(key);
-    }
-    if !whole {
-        let after = from.iter().rev().map_while(Result::ok);
-        for (key, value) in after.take_while(|(key, _)| last.as_ref().is_none_or(|last| key > last)) {
+    let (mut whole, mut jumps, mut start) = (true, Jumps::default(), Some(Vec::new()));
+    while let Some(from_here) = start.take() {
+        let mut last = None;
+        for entry in from.range(from_here..) {
+            let Ok((key, value)) = entry else {
+                whole = false;
+                start = jumps.beyond(last.as_deref());
+                break;
+            };
             put(&key, &value)?;
+            last = Some(key);
         }
     }
     to.flush()?;
     Ok((copied, whole))
+}
+
+/// Where to read on behind what can not be read: ever further from the last key that could.
+#[derive(Default)]
+pub(super) struct Jumps {
+    places: std::vec::IntoIter<Vec<u8>>,
+    made: usize,
+}
+
+impl Jumps {
+    /// The next place, behind the last key that was read since the one before; none where enough were tried.
+    pub(super) fn beyond(&mut self, last: Option<&[u8]>) -> Option<Vec<u8>> {
+        if let Some(last) = last {
+            self.places = successors(last).into_iter();
+        } else if self.made == 0 {
+            // Nothing at all was read: by the first letters of all keys of ours.
+            self.places = (b'a'..=b'z').map(|letter| vec![letter]).collect::<Vec<_>>().into_iter();
+        }
+        self.made += 1;
+        self.places.next().filter(|_| self.made <= MOST_JUMPS)
+    }
+}
+
+/// The first keys that do not begin as this one does: with all of its bytes, with all but one, and so on.
+fn successors(key: &[u8]) -> Vec<Vec<u8>> {
+    let up_to = |length: usize| {
+        let (&last, begin) = key.get(..length)?.split_last()?;
+        Some([begin, &[last.checked_add(1)?]].concat())
+    };
+    (1..=key.len()).rev().filter_map(up_to).collect()
 }
 
 /// Writes a record so that whoever reads knows that it is whole.
@@ -79,6 +110,21 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_behind_damage_is_looked_for_ever_further_away() {
+        let mut jumps = Jumps::default();
+        assert_eq!(jumps.beyond(Some(b"t/a")), Some(b"t/b".to_vec()));
+        assert_eq!(jumps.beyond(None), Some(b"t0".to_vec()));
+        assert_eq!(jumps.beyond(Some(b"x/\xff")), Some(b"x0".to_vec()), "it read on, and found damage again");
+        assert_eq!(jumps.beyond(None), Some(b"y".to_vec()));
+        assert_eq!(jumps.beyond(None), None);
+        let mut blind = Jumps::default();
+        let places: Vec<_> = std::iter::from_fn(|| blind.beyond(None)).collect();
+        assert_eq!((places.first(), places.len()), (Some(&b"a".to_vec()), 26));
+        let mut endless = Jumps::default();
+        assert!((0..1_000).filter_map(|_| endless.beyond(Some(b"t/a"))).count() <= MOST_JUMPS);
+    }
 
     #[test]
     fn a_record_is_received_whole_or_not_at_all() -> io::Result<()> {
