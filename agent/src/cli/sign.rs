@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use ring::digest;
@@ -68,7 +68,7 @@ pub(super) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     let output = Output::of(matches);
     if let Some(source) = matches.get_one::<String>("document") {
         let mut document = read(source)?;
-        sign_document(&signer, &mut document).map_err(|why| anyhow!("{source}: {why}"))?;
+        sign_document(&signer, &mut document).with_context(|| source.clone())?;
         output.json(&document)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -52,6 +52,17 @@ impl Release {
     }
 }
 
+#[test]
+fn what_can_not_be_signed_is_told_with_its_reason() {
+    let release = Release::new();
+    let key = release.key();
+    let args = ["sign", "--key", key.to_str().unwrap(), "--document", "-"];
+    let function = json!({ "version": 1, "artifact_url": "a.wasm", "sha256": "zz" });
+    let said = cli().run_with(&args, &json!({ "$version": 1, "functions": { "a": function } }).to_string());
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(said.err.contains("-: functions.a: sha256: `zz` is not a sha256"), "{}", said.err);
+}
+
 /// An agent that takes nothing of the hub's but what these have signed.
 fn trusting(releases: &[&Release]) -> AgentBuilder {
     let builder = agent();
