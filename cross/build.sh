@@ -64,12 +64,23 @@ choose_std() {
   std=(-Zbuild-std=std,panic_abort)
 }
 
+# Sets `remap`: where sources lie on this machine is nobody's business, makes the binary larger, and would make it
+# another one on every machine.
+choose_remap() {
+  local dir
+  remap="--remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust/="
+  for dir in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+    remap+=" --remap-path-prefix=$dir="
+  done
+}
+
 build() {
   choose "$1"
   use_c_tools
   choose_std
+  choose_remap
   # Nothing unwinds: the release profile aborts on panic. The tables for it would be a megabyte.
-  RUSTFLAGS="${RUSTFLAGS-} -Cforce-unwind-tables=no" \
+  RUSTFLAGS="${RUSTFLAGS-} -Cforce-unwind-tables=no $remap" \
     cargo build --locked --release -p twinlet --target "$target" "${features[@]}" "${std[@]}"
   local binary=$CARGO_TARGET_DIR/$target/release/twinlet size
   size=$(stat -c %s "$binary")
