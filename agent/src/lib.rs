@@ -40,7 +40,8 @@
 //! local door). [`agent::Agent`] owns them all.
 //! Short-lived beside them: `fetch` (one download, at most four that are needed), `look-up` (a guest's name look-up), `http-out` (a request that a guest
 //! sends by `wasi:http`), `local-read` and `local-write` (what a slow local client sends or gets), `api` (one operation
-//! of the management API), `rehearsal` (one dry run).
+//! of the management API), `rehearsal` (one dry run), `tending`
+//! (one look after the database).
 
 pub mod actors;
 pub mod agent;
